@@ -52,7 +52,8 @@ static inline int32_t pienn_offset(const pienn_view *view, int32_t y, int32_t x,
  * gap. This checks that `last` is word number `words` (from 1) and ends the struct, on 32-bit and 64-bit
  * machines. */
 #define PIENN_LAYOUT(type, last, pointers, words)                                                            \
-    static_assert(offsetof(type, last) == (pointers) * sizeof(void *) + ((words)-1) * sizeof(int32_t) &&     \
+    static_assert(offsetof(type, last) + sizeof(int32_t) ==                                                  \
+                          (pointers) * sizeof(void *) + (words) * sizeof(int32_t) &&                         \
                       sizeof(type) < offsetof(type, last) + sizeof(int32_t) + sizeof(void *),                \
                   #type " has a gap or another number of fields")
 

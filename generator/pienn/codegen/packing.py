@@ -85,7 +85,7 @@ def filter_of(
     y: Encoding,
     depthwise: bool = False,
 ) -> Filter:
-    """Weight int8 `[O, kh, kw, I/groups]` (or `[O, K]`), bias int32 `[O]`; depthwise drops the axis I/groups = 1."""
+    """Weight int8 `[O, kh, kw, I/groups]` or `[O, K]`, bias int32 `[O]`; depthwise drops the last axis, 1."""
     shift = shifts(weight_exponents, x, y)
     taps = weight[..., 0] if depthwise else weight
     return Filter(block_weights(taps), folded_bias(weight, bias, shift, x, y), shift)
@@ -104,5 +104,5 @@ def requantize_shifts(x: Encoding, y: Encoding) -> tuple[int, int]:
 
 
 def nearest_indices(size: int, result: int) -> np.ndarray:
-    """Rows (or columns) that resize_nearest reads without tables in the op: floor(i * size / result), int32."""
+    """Rows or columns that resize_nearest reads without tables in the op: floor(i * size / result), int32."""
     return (np.arange(result, dtype=np.int64) * size // result).astype(np.int32)
