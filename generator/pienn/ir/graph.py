@@ -1,0 +1,111 @@
+"""A quantised network: the module, the constants by name, and what the file says about itself."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import numpy as np
+from xdsl.context import Context
+from xdsl.dialects.builtin import ArrayAttr, Builtin, DictionaryAttr, ModuleOp, StringAttr
+from xdsl.dialects.func import Func, FuncOp, ReturnOp
+from xdsl.ir import SSAValue
+from xdsl.printer import Printer
+
+from pienn.ir.dialect import PIENN, ConstantOp, PiennOp, encoding_of, shape_of, to_plain
+
+
+def new_context() -> Context:
+    """A context that knows builtin, func and pienn."""
+    context = Context()
+    for dialect in (Builtin, Func, PIENN):
+        context.load_dialect(dialect)
+    return context
+
+
+@dataclass(frozen=True)
+class Port:
+    """An argument or result of the graph; graph axis i is axis permutation[i] of the torch tensor."""
+
+    name: str
+    shape: tuple[int, ...]
+    exponent: int
+    zero_point: int
+    permutation: tuple[int, ...]
+    value: SSAValue = field(compare=False, repr=False)
+
+
+@dataclass
+class Graph:
+    """`module` holds one ``func.func @main``; `weights` the arrays that its constants name; `meta` free facts."""
+
+    module: ModuleOp
+    weights: dict[str, np.ndarray]
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The name of the network."""
+        return str(self.meta.get("name", "model"))
+
+    @property
+    def function(self) -> FuncOp:
+        """The one function."""
+        return next(op for op in self.module.ops if isinstance(op, FuncOp))
+
+    @property
+    def ops(self) -> list[PiennOp]:
+        """All operations in order, constants among them."""
+        return [op for op in self.function.body.block.ops if isinstance(op, PiennOp)]
+
+    @property
+    def layers(self) -> list[PiennOp]:
+        """All operations in order, without constants."""
+        return [op for op in self.ops if not isinstance(op, ConstantOp)]
+
+    @property
+    def inputs(self) -> list[Port]:
+        """The arguments, in order."""
+        return list(_ports(self.function.body.block.args, self.function.arg_attrs))
+
+    @property
+    def outputs(self) -> list[Port]:
+        """The results, in order."""
+        terminator = self.function.body.block.last_op
+        assert isinstance(terminator, ReturnOp)
+        return list(_ports(terminator.arguments, self.function.res_attrs))
+
+    def array(self, value: SSAValue) -> np.ndarray:
+        """The array of a constant's result; raises KeyError where `value` is no constant."""
+        if not isinstance(value.owner, ConstantOp):
+            raise KeyError(f"{value} is not a constant")
+        return self.weights[value.owner.tensor_name]
+
+    def value_names(self) -> dict[SSAValue, str]:
+        """Every value's name in the text, without the %: unique, and stable as long as the graph is."""
+        printer = Printer(stream=io.StringIO())
+        block = self.function.body.block
+        values = [*block.args, *(op.result for op in self.ops)]
+        return {value: printer.print_ssa_value(value) for value in values}
+
+    def text(self, generic: bool = False) -> str:
+        """The module as MLIR text; `generic` is the form that mlir-opt reads."""
+        stream = io.StringIO()
+        Printer(stream=stream, print_generic_format=generic).print_op(self.module)
+        return stream.getvalue() + "\n"
+
+    def clone(self) -> Graph:
+        """A graph with its own module; the arrays are shared, nobody writes to them."""
+        return Graph(self.module.clone(), dict(self.weights), dict(self.meta))
+
+
+def _ports(values: Any, attributes: ArrayAttr[DictionaryAttr] | None) -> Iterator[Port]:
+    entries = attributes.data if attributes is not None else ()
+    for value, entry in zip(values, entries):
+        encoding = encoding_of(value)
+        name = entry.data["pienn.name"]
+        permutation = to_plain(entry.data["pienn.permutation"])
+        assert isinstance(name, StringAttr)
+        yield Port(name.data, shape_of(value), *encoding, cast("tuple[int, ...]", permutation), value)
