@@ -10,10 +10,10 @@ Line oriented; `#` at the start of a line or after white space starts a comment;
 belongs to the instruction above it.
 
     target esp32p4
-    lengths 2 2 2 4 2 2 2 4 2 2 2 4 2 2 2 4     instruction length in bytes by the low nibble of its first byte
+    lengths 2 2 2 4 2 2 2 4 2 2 2 4 2 2 2 4     instruction length by the low nibble of its first byte
     type NAME KIND RANGE... [option...]          an operand type
     alias NEW OLD[@REVISION]                     another spelling of a mnemonic
-    MNEMONIC operand, operand(operand)           an instruction, operands in assembly order with their punctuation
+    MNEMONIC operand, operand(operand)           an instruction, operands as in assembly
         bits[@REVISION] [NAME=VALUE...] FIELD...
         KEY text
 
@@ -36,12 +36,13 @@ pipeline stage of the use or definition where it is known: `qs:q:r@1w@2`.
 
 `bits` gives the word from its most significant bit to its least: tokens of `0`, `1` and `-` (ignored when
 decoding, 0 when encoding) and pieces `name[high:low]` or `name[bit]` of the fields. Without `@REVISION` the
-encoding holds for every revision of the chip. P4: 1 = chip revisions below v3 (PIE 2p1), 3 = v3 and newer (2p2).
+encoding holds for every chip revision. P4: 1 = revisions below v3 (PIE 2p1), 3 = v3 and newer (2p2).
 `NAME=VALUE` states the value that an operand without a field has in this encoding.
 
 Other keys: `reads`, `writes` (implicit state, `NAME` or `NAME@stage`), `extension`, `issue` (issue class),
 `memory` (`load N` and/or `store N`, bytes), `flow` (`branch jump call return loop trap`), `confidence`,
-`does` (formula), `text` (one English sentence), `note` (a caveat, repeatable).
+`does` (formula), `text` (one English sentence), `note` (a caveat, repeatable), and for short forms `expands`
+(`MNEMONIC name=operand name=number ...`: the instruction that has the same effect).
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ REGISTER_KINDS = frozenset("xfqabm")
 
 @dataclass(frozen=True)
 class Operand:
-    """One operand of an instruction; values are what the assembly text says (register numbers, scaled numbers)."""
+    """One operand; values are what the assembly text says (register numbers, scaled numbers)."""
 
     name: str
     type: str
@@ -92,7 +93,7 @@ class Operand:
         return self.minimum <= value <= self.maximum and (value - self.base) % self.scale == 0
 
     def field_of(self, value: int) -> int:
-        """The unsigned or two's complement field for an allowed value (caller masks it to the field's width)."""
+        """The field for an allowed value (two's complement; the caller masks it to the field's width)."""
         if self.values is not None:
             return self.values.index(value)
         return (value - self.base) // self.scale
@@ -135,7 +136,7 @@ class Operand:
 
 @dataclass(frozen=True)
 class Encoding:
-    """One binary form: `word & mask == match`; fields map operand name to word bits, least significant first."""
+    """One binary form: `word & mask == match`; fields: operand name to word bits, least significant first."""
 
     revision: int | None
     length: int
@@ -174,6 +175,14 @@ class Instruction:
     formula: str = ""
     description: str = ""
     notes: tuple[str, ...] = ()
+    expansion: tuple[str, dict[str, str | int]] | None = None
+
+    def expand(self, values: dict[str, int]) -> tuple[str, dict[str, int]]:
+        """The instruction with the same effect and its operand values (itself when it is no short form)."""
+        if self.expansion is None:
+            return self.mnemonic, values
+        mnemonic, pairs = self.expansion
+        return mnemonic, {n: values[v] if isinstance(v, str) else v for n, v in pairs.items()}
 
     def encoding(self, revision: int | None) -> Encoding | None:
         return next((e for e in self.encodings if e.holds_for(revision)), None)
@@ -289,7 +298,7 @@ class Isa:
     def decode_encoding(
         self, data: bytes, offset: int = 0, revision: int | None = None, pc: int = 0
     ) -> tuple[Instruction, Encoding, dict[str, int]] | None:
-        """Like `decode`, with the encoding that matched (its length says where the next instruction starts)."""
+        """Like `decode`, with the encoding that matched (its length leads to the next instruction)."""
         if offset >= len(data):
             return None
         revision = self.revision(revision)
@@ -395,15 +404,12 @@ def _runs(prefix: str, numbers: list[int]) -> list[str]:
     return [f"{prefix}{a}" if a == b else f"{prefix}{a}-{prefix}{b}" for a, b in runs]
 
 
-# ---------------------------------------------------------------------------------------------- reading the file
-
-
 _OPERAND = re.compile(r"([\w']+):(\w+):([rw@\d]+)")
 _PIECE = re.compile(r"([A-Za-z_]\w*)\[(\d+)(?::(\d+))?\]$")
 _ACCESS = re.compile(r"([rw])(?:@(\d+))?")
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def load(target: str) -> Isa:
     """The instruction table of a chip (`esp32p4` or `esp32s3`), parsed once per process."""
     if target not in TARGETS:
@@ -581,10 +587,22 @@ def _parse_instruction(head: str, keys: list[tuple[str, str]], types: dict[str, 
         formula=single.get("does", ""),
         description=single.get("text", ""),
         notes=tuple(notes),
+        expansion=_expansion(single.get("expands", "")),
     )
 
 
-_KEYS = {"reads", "writes", "extension", "issue", "memory", "flow", "confidence", "does", "text"}
+_KEYS = {"reads", "writes", "extension", "issue", "memory", "flow", "confidence", "does", "text", "expands"}
+
+
+def _expansion(text: str) -> tuple[str, dict[str, str | int]] | None:
+    if not text:
+        return None
+    mnemonic, *pairs = text.split()
+    values: dict[str, str | int] = {}
+    for pair in pairs:
+        name, _, value = pair.partition("=")
+        values[name] = int(value) if value.lstrip("-").isdigit() else value
+    return mnemonic, values
 
 
 def _states(text: str) -> tuple[State, ...]:
