@@ -1,0 +1,3 @@
+"""The version of the generator and of the component, in one place."""
+
+VERSION = "0.1.0"
