@@ -248,9 +248,9 @@ typedef struct pienn_softmax_s8_params {
 } pienn_softmax_s8_params;
 PIENN_LAYOUT(pienn_softmax_s8_params, y_row_stride, 1, 4);
 
-/* mean_s8. y[i][c] = mean over (r, k) of x[i][r][k][c], as avg_pool2d_s8 with the divisor rows * columns. An
- * image averaged over its pixels has outer = 1, inner = channels; a channel-blocked one outer = blocks,
- * inner = 16. */
+/* mean_s8. y[i][c] = mean over (r, k) of x[i][r][k][c], as avg_pool2d_s8 with the divisor rows * columns,
+ * which is less than 2^23. An image averaged over its pixels has outer = 1, inner = channels; a
+ * channel-blocked one outer = blocks, inner = 16. */
 typedef struct pienn_mean_s8_params {
     int32_t outer;           /* >= 1, kept */
     int32_t rows;            /* >= 1, averaged */
@@ -286,7 +286,7 @@ PIENN_LAYOUT(pienn_max_pool2d_s8_params, padding_left, 0, 20);
 /* avg_pool2d_s8. With n = divisor, or where that is 0 the number of counted elements of the window (those
  * inside x, and with count_include_pad those inside the padding):
  * y = sat8(floor(sum(x - x_zero_point) / (n * 2^shift) + 1/2) + y_zero_point), exact.
- * n < 2^24: sums fit int32, numerator and denominator int64. */
+ * The kernel has less than 2^23 elements: sums fit int32; with divisor < 2^30 all quotients fit int64. */
 typedef struct pienn_avg_pool2d_s8_params {
     pienn_view x;
     pienn_view y;
