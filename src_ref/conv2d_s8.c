@@ -1,10 +1,13 @@
 /* conv2d_s8
  *
- * formula    y(i, j, o) = clamp(sat8((bias[o] + sum of x(row, column, c) * weight[o][ky][kx][c]) >>
- * shift[o])) row = i * stride_y - padding_top + ky * dilation_y, column alike; c in the channels of o's
- * group; outside x the value is padding_value rounding   half up, by the half that the generator added to
- * bias ranges     weights -127..127; shift 0..31; bias and all partial sums fit int32 alignment  any aliasing
- * y overlaps nothing tail       channels need not fill blocks of 16; the fill of packed weights is not used
+ * formula    y(i, j, o) = clamp(sat8((bias[o] + sum of value * weight[o][ky][kx][c]) >> shift[o])),
+ *            value = x(row, column, c), outside x padding_value; c in the channels of o's group,
+ *            row = i * stride_y - padding_top + ky * dilation_y, column alike
+ * rounding   half up, by the half that the generator added to bias
+ * ranges     weights -127..127; shift 0..31; bias and all partial sums fit int32
+ * alignment  any
+ * aliasing   y overlaps nothing
+ * tail       channels need not fill blocks of 16; the fill of packed weights is not used
  */
 #include "pienn/layers.h"
 #include "arithmetic.h"

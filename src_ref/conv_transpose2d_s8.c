@@ -1,11 +1,13 @@
 /* conv_transpose2d_s8
  *
- * formula    y(i, j, o) = clamp(sat8((bias[o] + sum of value * weight[o][ky][kx][c]) >> shift[o]))
+ * formula    y(i, j, o) = clamp(sat8((bias[o] + sum of value * weight[o][ky][kx][c]) >> shift[o])),
  *            value = x(row, column, c) where row * stride_y + ky * dilation_y - padding_top = i has a
- * solution inside x, and column alike; else padding_value; c in the channels of o's group rounding   half up,
- * by the half that the generator added to bias ranges     weights -127..127; shift 0..31; bias and all
- * partial sums fit int32 alignment  any aliasing   y overlaps nothing tail       channels need not fill
- * blocks of 16; the fill of packed weights is not used
+ *            solution inside x, and column alike; else padding_value; c in the channels of o's group
+ * rounding   half up, by the half that the generator added to bias
+ * ranges     weights -127..127; shift 0..31; bias and all partial sums fit int32
+ * alignment  any
+ * aliasing   y overlaps nothing
+ * tail       channels need not fill blocks of 16; the fill of packed weights is not used
  */
 #include "pienn/layers.h"
 #include "arithmetic.h"

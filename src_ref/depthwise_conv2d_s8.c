@@ -1,8 +1,8 @@
 /* depthwise_conv2d_s8
  *
- * formula    y(i, j, c) = clamp(sat8((bias[c] + sum of x(row, column, c) * weight[c][ky][kx]) >> shift[c]))
- *            row = i * stride_y - padding_top + ky * dilation_y, column alike;
- *            outside x the value is padding_value
+ * formula    y(i, j, c) = clamp(sat8((bias[c] + sum of value * weight[c][ky][kx]) >> shift[c])),
+ *            value = x(row, column, c), outside x padding_value;
+ *            row = i * stride_y - padding_top + ky * dilation_y, column alike
  * rounding   half up, by the half that the generator added to bias
  * ranges     weights -127..127; shift 0..31; bias and all partial sums fit int32
  * alignment  any
