@@ -1,0 +1,273 @@
+"""Write a plan as C: `<name>.h`, `<name>.c`, `<name>_weights.h`, `<name>_weights.c`.
+
+The same plan gives the same bytes on every machine. The files appear together or not at all.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+
+from pienn.codegen.names import Namer, identifier, model_identifier
+from pienn.codegen.parameters import parameters_of
+from pienn.ir.graph import Port
+from pienn.plan.plan import Call, Plan
+from pienn.plan.views import View
+from pienn.version import VERSION
+
+WORDS_PER_LINE = 8
+# numpy dtype -> C type of the arrays that are written as 32-bit words, which compile in half the time of single
+# bytes. The others are read under their own type, because C lets only bytes and int32 be read out of words.
+WORD_ARRAYS = {"int8": "int8_t", "uint8": "uint8_t", "int32": "int32_t"}
+
+
+@dataclass
+class Constant:
+    """An array of the weights file."""
+
+    name: str
+    element: str
+    array: np.ndarray
+    is_words: bool
+    comment: str
+
+    @property
+    def lines(self) -> list[str]:
+        """The initialiser, a few numbers a line."""
+        if self.is_words:
+            data = self.array.tobytes()
+            data += bytes(-len(data) % 4)
+            numbers = [f"0x{word:08x}" for word in np.frombuffer(data, "<u4")]
+        else:
+            numbers = [str(number) for number in self.array.ravel().tolist()]
+        return [", ".join(numbers[i : i + WORDS_PER_LINE]) for i in range(0, len(numbers), WORDS_PER_LINE)]
+
+    @property
+    def stored_type(self) -> str:
+        return "uint32_t" if self.is_words else f"{self.element}"
+
+    @property
+    def count(self) -> int:
+        return -(-self.array.nbytes // 4) if self.is_words else self.array.size
+
+    @property
+    def pointer(self) -> str:
+        """The array as a pointer of the field's type."""
+        return f"(const {self.element} *){self.name}" if self.is_words else self.name
+
+
+@dataclass
+class Layer:
+    """One call as the template prints it."""
+
+    number: int
+    identifier: str
+    comment: str
+    kernel: str
+    operands: list[str]
+    result: str
+    struct: list[str]
+    tap: dict[str, Any] | None
+
+
+@dataclass
+class Model:
+    """Everything that the templates show."""
+
+    name: str
+    plan: Plan
+    arena: str
+    inputs: list[dict[str, Any]] = field(default_factory=list)
+    outputs: list[dict[str, Any]] = field(default_factory=list)
+    constants: list[Constant] = field(default_factory=list)
+    buffers: list[dict[str, Any]] = field(default_factory=list)
+    layers: list[Layer] = field(default_factory=list)
+    copies_out: list[dict[str, Any]] = field(default_factory=list)
+    source: str = ""
+    version: str = VERSION
+
+    @property
+    def ports(self) -> str:
+        """The tensors as C parameters."""
+        inputs = [f"const int8_t *{port['identifier']}" for port in self.inputs]
+        return ", ".join([*inputs, *(f"int8_t *{port['identifier']}" for port in self.outputs)])
+
+    @property
+    def arguments(self) -> str:
+        """The tensors as C arguments."""
+        return ", ".join(port["identifier"] for port in [*self.inputs, *self.outputs])
+
+    @property
+    def weight_bytes(self) -> int:
+        return sum(constant.array.nbytes for constant in self.constants)
+
+
+def generate(
+    plan: Plan, folder: Path | str, name: str | None = None, arena: str = "static", source: str = ""
+) -> list[Path]:
+    """Write the C files of a plan into `folder` and return their paths.
+
+    arena: 'static' adds `<name>_run`, which brings its own arena; 'caller' leaves only `<name>_run_in`.
+    source: a line for the files' head that says what they were made from.
+    Raises PiennError for a name that is no C identifier.
+    """
+    model = describe(plan, model_identifier(name or identifier(plan.graph.name)), arena, source)
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    stage = Path(tempfile.mkdtemp(prefix=".pienn-", dir=folder))
+    try:
+        written = []
+        for template in ("model.h", "model.c", "model_weights.h", "model_weights.c"):
+            file_name = template.replace("model", model.name, 1)
+            text = _environment().get_template(f"{template}.jinja").render(model=model)
+            (stage / file_name).write_text(text, newline="\n")
+            written.append(file_name)
+        for file_name in written:
+            os.replace(stage / file_name, folder / file_name)
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+    return [folder / file_name for file_name in written]
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("pienn.codegen"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+
+
+def describe(plan: Plan, name: str, arena: str = "static", source: str = "") -> Model:
+    """Name everything and turn calls into text."""
+    model = Model(name, plan, arena, source=source)
+    namer = Namer(("arena", "memory", "tap", "context", name))
+    graph = plan.graph
+    model.inputs = [_port(port, namer(port.name)) for port in graph.inputs]
+    model.outputs = [_port(port, namer(port.name)) for port in graph.outputs]
+    pointers = {f"input:{i}": port["identifier"] for i, port in enumerate(model.inputs)}
+    pointers |= {f"output:{i}": port["identifier"] for i, port in enumerate(model.outputs)}
+    constants = _Constants(name, model)
+    for storage, kind in plan.storages.items():
+        if kind == "constant":
+            key = storage.split(":", 1)[1]
+            pointers[storage] = constants.add(identifier(key), "", graph.weights[key], key).pointer
+    _name_buffers(model, namer, pointers)
+    layer_namer = Namer()
+    for number, call in enumerate(plan.calls):
+        own = layer_namer(call.op.layer or call.op.short_name)
+        model.layers.append(_layer(model, constants, pointers, number, call, own))
+    model.copies_out = [
+        {
+            "target": f"output:{index}",
+            "to": pointers[f"output:{index}"],
+            "from": _address(plan.tensors[value].view, pointers),
+            "bytes": plan.tensors[value].view.bytes,
+        }
+        for value, index in plan.copies_out
+    ]
+    return model
+
+
+def _port(port: Port, name: str) -> dict[str, Any]:
+    elements = int(np.prod(port.shape))
+    return {
+        "name": port.name,
+        "identifier": name,
+        "shape": " x ".join(map(str, port.shape)),
+        "axes": {1: "", 2: " (width, channels)", 3: " (height, width, channels)"}.get(len(port.shape), ""),
+        "elements": elements,
+        "exponent": port.exponent,
+        "zero_point": port.zero_point,
+    }
+
+
+class _Constants:
+    """The arrays of the weights file; equal arrays are stored once."""
+
+    def __init__(self, prefix: str, model: Model):
+        self._prefix, self._model = prefix, model
+        self._namer = Namer()
+        self._known: dict[tuple[str, bytes], Constant] = {}
+
+    def add(self, owner: str, kind: str, array: np.ndarray, comment: str) -> Constant:
+        array = np.ascontiguousarray(array)
+        key = (array.dtype.name, array.tobytes())
+        if key not in self._known:
+            name = self._namer(f"{self._prefix}_{owner}_{kind}" if kind else f"{self._prefix}_{owner}")
+            is_words = array.dtype.name in WORD_ARRAYS
+            element = WORD_ARRAYS.get(array.dtype.name, f"{array.dtype.name}_t")
+            shape = "".join(f"[{size}]" for size in array.shape)
+            constant = Constant(name, element, array, is_words, f"{comment}: {element} {shape}")
+            self._known[key] = constant
+            self._model.constants.append(constant)
+        return self._known[key]
+
+
+def _name_buffers(model: Model, namer: Namer, pointers: dict[str, str]) -> None:
+    """One pointer variable for each storage of the arena, named after the first tensor that fills it."""
+    plan = model.plan
+    names: dict[str, str] = {}
+    for tensor in sorted(plan.tensors.values(), key=lambda tensor: -tensor.view.bytes):
+        names.setdefault(tensor.view.storage, tensor.name)
+    for storage, offset in plan.arena.offsets.items():
+        pointers[storage] = namer(names[storage])
+        model.buffers.append({"identifier": pointers[storage], "offset": offset})
+
+
+def _address(view: View, pointers: dict[str, str]) -> str:
+    pointer = pointers[view.storage]
+    return f"{pointer} + {view.offset}" if view.offset else pointer
+
+
+def _layer(
+    model: Model, constants: _Constants, pointers: dict[str, str], number: int, call: Call, own: str
+) -> Layer:
+    parameters = parameters_of(model.plan.graph, call)
+    struct = []
+    for name, array in parameters.arrays.items():
+        constant = constants.add(own, name, array, f"{call.op.layer or own} {name}")
+        struct.append(f".{name} = {constant.pointer}")
+    struct += [f".{name} = {_value(value)}" for name, value in parameters.fields.items()]
+    shapes = " and ".join("x".join(map(str, view.shape)) for view in call.reads)
+    macs = f", {call.macs} MAC" if call.macs else ""
+    is_copy = call.kernel.name == "copy_s8"
+    verb = f"copy for {call.op.short_name} ({call.why})" if is_copy else call.op.short_name
+    tensor = model.plan.tensors[call.op.result]
+    tapped = None
+    if not (is_copy and call.op.short_name == "concat"):
+        tapped = {
+            "name": tensor.name,
+            "rank": len(tensor.view.shape),
+            "shape": ", ".join(map(str, tensor.view.shape)),
+            "strides": ", ".join(map(str, tensor.view.strides)),
+        }
+    return Layer(
+        number,
+        own,
+        f"{call.op.layer or own}: {verb}, {shapes} -> {'x'.join(map(str, call.writes.shape))}{macs}",
+        call.kernel.name,
+        [_address(view, pointers) for view in call.reads],
+        _address(call.writes, pointers),
+        struct,
+        tapped,
+    )
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f".{name} = {number}" for name, number in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "{" + ", ".join(map(str, value)) + "}"
+    return str(int(value))

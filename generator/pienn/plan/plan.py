@@ -1,0 +1,277 @@
+"""The plan of a graph: the calls in order, and for every tensor its bytes in arena, input or output."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from xdsl.ir import SSAValue
+
+from pienn.errors import PiennError
+from pienn.ir.dialect import (
+    ConcatOp,
+    ConstantOp,
+    Encoding,
+    PiennOp,
+    ReshapeOp,
+    SliceOp,
+    encoding_of,
+    is_activation,
+)
+from pienn.ir.graph import Graph
+from pienn.plan.assignment import Assignment, concat_parts, slice_view
+from pienn.plan.kernels import COPY, VIEWS, Kernel, kernel_of, macs_of
+from pienn.plan.memory import Buffer, Placement, place
+from pienn.plan.views import View
+
+TARGETS = ("host", "esp32p4", "esp32s3")
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An activation: `first` and `last` are the calls that write and last read its bytes (-1: before, n: after all)."""
+
+    name: str
+    view: View
+    encoding: Encoding
+    first: int
+    last: int
+    alias: str | None = None
+
+
+@dataclass(frozen=True)
+class Call:
+    """One kernel call; `op` is the op whose result it computes (a copy call: the op whose bytes it moves)."""
+
+    kernel: Kernel
+    op: PiennOp
+    reads: tuple[View, ...]
+    writes: View
+    why: str
+    macs: int = 0
+
+
+@dataclass(frozen=True)
+class Plan:
+    graph: Graph
+    target: str
+    calls: tuple[Call, ...]
+    tensors: dict[SSAValue, Tensor]
+    arena: Placement
+    storages: dict[str, str]
+    """Storage name -> 'input', 'output', 'constant' or 'arena'."""
+    copies_out: tuple[tuple[SSAValue, int], ...] = field(default=())
+    """Values that reach a result only by a copy after the last call: (value, result number)."""
+
+    @property
+    def macs(self) -> int:
+        return sum(call.macs for call in self.calls)
+
+    def address(self, view: View) -> tuple[str, int]:
+        """('arena', byte offset) or (storage name, byte offset)."""
+        if self.storages[view.storage] == "arena":
+            return "arena", self.arena.offsets[view.storage] + view.offset
+        return view.storage, view.offset
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything that is needed to check the plan anew."""
+        rows = []
+        for tensor in self.tensors.values():
+            where, offset = self.address(tensor.view)
+            rows.append(
+                {
+                    "name": tensor.name,
+                    "bytes": tensor.view.bytes,
+                    "memory": where,
+                    "offset": offset,
+                    "shape": list(tensor.view.shape),
+                    "strides": list(tensor.view.strides),
+                    "first": tensor.first,
+                    "last": tensor.last,
+                    "alias": tensor.alias,
+                }
+            )
+        return {
+            "target": self.target,
+            "arena_bytes": self.arena.total,
+            "arena_lower_bound": self.arena.lower_bound,
+            "arena_optimal": self.arena.optimal,
+            "macs": self.macs,
+            "tensors": rows,
+            "calls": [
+                {"kernel": call.kernel.name, "layer": call.op.layer, "macs": call.macs, "why": call.why}
+                for call in self.calls
+            ],
+        }
+
+
+def plan(graph: Graph, target: str = "host") -> Plan:
+    """Choose kernels and lay out memory; raises PiennError for an unknown target."""
+    if target not in TARGETS:
+        raise PiennError(f"unknown target {target!r}: one of {', '.join(TARGETS)}")
+    ops = graph.ops
+    arguments = [port.value for port in graph.inputs]
+    results = [port.value for port in graph.outputs]
+    assignment = Assignment(arguments, ops, results)
+    views = assignment.views
+    calls = tuple(_calls(ops, views))
+    copies_out = tuple(
+        (value, index) for index, value in enumerate(results) if views[value].storage != f"output:{index}"
+    )
+    lifetimes = _lifetimes(calls, copies_out, views)
+    views = _in_place(calls, views, lifetimes, assignment.kinds, assignment.sizes)
+    calls = tuple(_moved(call, lifetimes.renamed) for call in calls)
+    buffers = [
+        Buffer(storage, assignment.sizes[storage], *lifetimes.spans[storage])
+        for storage in dict.fromkeys(view.storage for view in views.values())
+        if assignment.kinds[storage] == "arena" and storage in lifetimes.spans
+    ]
+    tensors = _tensors(graph, arguments, calls, views, len(calls))
+    return Plan(graph, target, calls, tensors, place(buffers), assignment.kinds, copies_out)
+
+
+def _calls(ops: list[PiennOp], views: Mapping[SSAValue, View]):
+    """The kernel calls in program order; reshape, slice and concat give calls only for what is not a view."""
+    for op in ops:
+        if isinstance(op, ConstantOp):
+            continue
+        result = views[op.result]
+        if isinstance(op, ConcatOp):
+            for index, place_ in concat_parts(op, result):
+                if views[op.operands[index]] != place_:
+                    yield Call(
+                        COPY,
+                        op,
+                        (views[op.operands[index]],),
+                        place_,
+                        f"operand {index} cannot be written in place",
+                    )
+        elif isinstance(op, SliceOp):
+            source = slice_view(op, views[op.x])
+            if source != result:
+                yield Call(COPY, op, (source,), result, "a consumer cannot read with strides")
+        elif isinstance(op, ReshapeOp):
+            source = views[op.x]
+            if not (source.contiguous and source.reshaped(result.shape) == result):
+                yield _reshape_copy(op, source, result)
+        else:
+            reads = tuple(views[operand] for operand in op.operands if is_activation(operand))
+            yield Call(kernel_of(op), op, reads, result, "the one kernel of this op", macs_of(op))
+
+
+def _reshape_copy(op: ReshapeOp, source: View, result: View) -> Call:
+    """A copy between two shapes: one side has no gaps, so it can be seen in the other's shape."""
+    if result.contiguous:
+        return Call(COPY, op, (source,), result.reshaped(source.shape), "the operand has gaps")
+    return Call(COPY, op, (source.reshaped(result.shape),), result, "the result has gaps")
+
+
+@dataclass
+class _Lifetimes:
+    spans: dict[str, tuple[int, int]]
+    renamed: dict[str, str] = field(default_factory=dict)
+
+
+def _lifetimes(
+    calls: tuple[Call, ...], copies_out: tuple[tuple[SSAValue, int], ...], views: Mapping[SSAValue, View]
+):
+    """First and last call of each storage."""
+    spans: dict[str, tuple[int, int]] = {}
+
+    def touch(storage: str, step: int) -> None:
+        first, last = spans.get(storage, (step, step))
+        spans[storage] = (min(first, step), max(last, step))
+
+    for step, call in enumerate(calls):
+        for view in (*call.reads, call.writes):
+            touch(view.storage, step)
+    for value, _ in copies_out:
+        touch(views[value].storage, len(calls))
+    return _Lifetimes(spans)
+
+
+def _in_place(
+    calls: tuple[Call, ...],
+    views: dict[SSAValue, View],
+    lifetimes: _Lifetimes,
+    kinds: Mapping[str, str],
+    sizes: Mapping[str, int],
+) -> dict[SSAValue, View]:
+    """Let a result overwrite an operand that nobody reads afterwards: two storages become one."""
+    spans, renamed = lifetimes.spans, lifetimes.renamed
+    for step, call in enumerate(calls):
+        target = call.writes.storage
+        for index in call.kernel.in_place:
+            if kinds[target] != "arena" or spans[target][0] != step or index >= len(call.reads):
+                continue
+            read = _moved_view(call.reads[index], renamed)
+            source = read.storage
+            whole = read.contiguous and call.writes.contiguous and read.shape == call.writes.shape
+            if not whole or kinds[source] != "arena" or spans[source][1] != step:
+                continue
+            if sizes[source] != sizes[target] or read.bytes != sizes[source]:
+                continue
+            others = [_moved_view(view, renamed) for i, view in enumerate(call.reads) if i != index]
+            if any(other.storage == source and other != read for other in others):
+                continue
+            spans[source] = (spans[source][0], spans[target][1])
+            del spans[target]
+            renamed[target] = source
+            break
+    return {value: _moved_view(view, renamed) for value, view in views.items()}
+
+
+def _moved_view(view: View, renamed: Mapping[str, str]) -> View:
+    storage = view.storage
+    while storage in renamed:
+        storage = renamed[storage]
+    return view.moved(storage)
+
+
+def _moved(call: Call, renamed: Mapping[str, str]) -> Call:
+    reads = tuple(_moved_view(view, renamed) for view in call.reads)
+    return replace(call, reads=reads, writes=_moved_view(call.writes, renamed))
+
+
+def _tensors(
+    graph: Graph, arguments: list[SSAValue], calls: tuple[Call, ...], views: Mapping[SSAValue, View], end: int
+) -> dict[SSAValue, Tensor]:
+    """Names and lifetimes of every activation; an alias shares its storage with a tensor that was named before it."""
+    names = graph.value_names()
+    written: dict[SSAValue, tuple[int, int]] = {}
+    for step, call in enumerate(calls):
+        first, _ = written.get(call.op.result, (step, step))
+        written[call.op.result] = (first, step)
+    owners: dict[str, str] = {}
+    tensors: dict[SSAValue, Tensor] = {}
+    last_read = _last_reads(graph, written, end)
+    for value in [*arguments, *(op.result for op in graph.ops if is_activation(op.result))]:
+        view, owner = views[value], value.owner
+        first = written.get(value, (-1, -1))[0]
+        if isinstance(owner, PiennOp) and owner.short_name in VIEWS:
+            # A concatenation begins with its first part; a slice or reshape shares its operand's bytes.
+            shared = [
+                tensors[operand] for operand in owner.operands if views[operand].storage == view.storage
+            ]
+            begins = [tensor.first for tensor in shared] + ([first] if value in written else [])
+            first = min(begins) if begins else first
+        alias = owners.get(view.storage)
+        owners.setdefault(view.storage, names[value])
+        last: int = max(last_read.get(value, first), written.get(value, (-1, -1))[1])
+        tensors[value] = Tensor(names[value], view, encoding_of(value), first, last, alias)
+    return tensors
+
+
+def _last_reads(graph: Graph, written: Mapping[SSAValue, tuple[int, int]], end: int) -> dict[SSAValue, int]:
+    """The last call that reads each value's bytes; a view passes on what its own readers do."""
+    last: dict[SSAValue, int] = {port.value: end for port in graph.outputs}
+    for op in reversed(graph.ops):
+        if isinstance(op, ConstantOp):
+            continue
+        step = written.get(op.result, (-1, -1))[1]
+        if op.short_name in VIEWS:
+            step = max(step, last.get(op.result, -1))
+        for operand in op.operands:
+            last[operand] = max(last.get(operand, -1), step)
+    return last
