@@ -20,8 +20,8 @@ def rounding(shift: int) -> int:
 def weighted_sum(weight: np.ndarray, bias: np.ndarray, zero_point: int) -> tuple[np.ndarray, np.ndarray]:
     """Lowest and highest accumulator per output channel, int64 [O].
 
-    weight is [O, ...], bias [O], `zero_point` that of x.  Every partial sum, in whatever order, lies in between too,
-    as each X may be 0; so do the sums of windows that hang over the edge.
+    weight is [O, ...], bias [O], `zero_point` that of x.  Each X may be 0, so every partial sum that starts
+    from the bias lies in between too, and so do the sums of windows that hang over the edge.
     """
     low, high = stored_range(zero_point)
     rows = weight.reshape(weight.shape[0], -1).astype(np.int64)

@@ -207,15 +207,45 @@ class GraphBuilder:
             maximum=maximum,
         )
 
-    def add(self, a: SSAValue, b: SSAValue, *, exponent: int, zero_point: int, layer: str = "", minimum: int = -128, maximum: int = 127) -> SSAValue:  # fmt: skip
+    def add(
+        self,
+        a: SSAValue,
+        b: SSAValue,
+        *,
+        exponent: int,
+        zero_point: int,
+        layer: str = "",
+        minimum: int = -128,
+        maximum: int = 127,
+    ) -> SSAValue:
         """a + b; shapes broadcast."""
         return self._binary(dialect.AddOp, a, b, exponent, zero_point, layer, minimum, maximum)
 
-    def sub(self, a: SSAValue, b: SSAValue, *, exponent: int, zero_point: int, layer: str = "", minimum: int = -128, maximum: int = 127) -> SSAValue:  # fmt: skip
+    def sub(
+        self,
+        a: SSAValue,
+        b: SSAValue,
+        *,
+        exponent: int,
+        zero_point: int,
+        layer: str = "",
+        minimum: int = -128,
+        maximum: int = 127,
+    ) -> SSAValue:
         """a - b; shapes broadcast."""
         return self._binary(dialect.SubOp, a, b, exponent, zero_point, layer, minimum, maximum)
 
-    def mul(self, a: SSAValue, b: SSAValue, *, exponent: int, zero_point: int, layer: str = "", minimum: int = -128, maximum: int = 127) -> SSAValue:  # fmt: skip
+    def mul(
+        self,
+        a: SSAValue,
+        b: SSAValue,
+        *,
+        exponent: int,
+        zero_point: int,
+        layer: str = "",
+        minimum: int = -128,
+        maximum: int = 127,
+    ) -> SSAValue:
         """a * b; shapes broadcast."""
         return self._binary(dialect.MulOp, a, b, exponent, zero_point, layer, minimum, maximum)
 
@@ -392,7 +422,7 @@ class GraphBuilder:
         zero_point: int,
         layer: str = "",
     ) -> SSAValue:
-        """rows, columns int32: the upper and left neighbours; weights int8 0..64 of the lower and right ones."""
+        """rows, columns int32: upper and left neighbours; weights int8 0..64 of the lower and right ones."""
         size = (shape_of(rows)[0], shape_of(columns)[0])
         shape = self._shape(layer, "resize_bilinear", shapes.resize, shape_of(x), size)
         operands = [x, rows, row_weights, columns, column_weights]

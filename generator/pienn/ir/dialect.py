@@ -1,7 +1,7 @@
 """The ``pienn`` dialect: int8 tensor operations with power-of-two exponents (docs/SPEC.md, section 3).
 
-An activation is ``tensor<8x6x16xi8, #pienn.quantized<-5, -128>>``: the encoding holds the exponent and the zero
-point.  Weights, biases and tables are plain tensors.  Every operation has one result, and prints as
+An activation is ``tensor<8x6x16xi8, #pienn.quantized<-5, -128>>``: the encoding holds the exponent and the
+zero point.  Weights, biases and tables are plain tensors.  Every operation has one result, and prints as
 
     %stem.0 = pienn.conv2d %x, %w, %b {strides = [2, 2], layer = "stem.0"} : tensor<...>
 
@@ -74,6 +74,9 @@ class Encoding(NamedTuple):
 
     exponent: int
     zero_point: int
+
+    def __str__(self) -> str:
+        return f"<{self.exponent}, {self.zero_point}>"
 
 
 @irdl_attr_definition
@@ -158,7 +161,7 @@ def to_attribute(value: Plain | Sequence[int]) -> Attribute:
 
 
 def to_plain(attribute: Attribute) -> Plain:
-    """The Python value of an attribute made by `to_attribute`; raises VerifyException for any other attribute."""
+    """The Python value of an attribute made by `to_attribute`; raises VerifyException for any other."""
     if isinstance(attribute, StringAttr):
         return attribute.data
     if isinstance(attribute, IntegerAttr) and attribute.type == i1:
@@ -186,7 +189,7 @@ class PiennOp(IRDLOperation):
         result_type: TensorType[Attribute],
         **attributes: Plain | Sequence[int],
     ) -> PiennOp:
-        """An operation with plain attributes; those left out take their default, unknown ones raise TypeError."""
+        """An operation with plain attributes; those left out take their default, unknown raise TypeError."""
         names = (*cls.ATTRIBUTES, "layer")
         if unknown := sorted(set(attributes) - set(names)):
             raise TypeError(f"{cls.name} has no attribute {unknown[0]}")

@@ -39,7 +39,7 @@ class Port:
 
 @dataclass
 class Graph:
-    """`module` holds one ``func.func @main``; `weights` the arrays that its constants name; `meta` free facts."""
+    """`module` holds one ``func.func @main``, `weights` the arrays that its constants name, `meta` facts."""
 
     module: ModuleOp
     weights: dict[str, np.ndarray]

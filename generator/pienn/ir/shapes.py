@@ -19,7 +19,7 @@ def window_size(size: int, kernel: int, stride: int, before: int, after: int, di
 def pool_size(
     size: int, kernel: int, stride: int, before: int, after: int, dilation: int, ceil_mode: bool
 ) -> int:
-    """As `window_size`; with `ceil_mode` a last window may hang over, if it starts inside x or the left padding."""
+    """As `window_size`; with `ceil_mode` a last window may hang over if it starts in x or the left padding."""
     count = window_size(size, kernel, stride, before, after + (stride - 1 if ceil_mode else 0), dilation)
     return count - 1 if ceil_mode and (count - 1) * stride >= size + before else count
 

@@ -21,6 +21,7 @@ from pienn.errors import PiennError
 from pienn.ir import bounds, dialect, shapes
 from pienn.ir.dialect import PiennOp, dtype_of, encoding_of, is_activation, shape_of
 from pienn.ir.graph import Graph
+from pienn.ir.view import OperationView
 from pienn.ir.windows import elements_inside
 
 PATH = re.compile(r"[A-Za-z0-9_.]{1,200}")
@@ -44,7 +45,7 @@ SPANS: Mapping[str, tuple[int, int]] = {
     "value": (-128, 127),
     "slope_exponent": (-15, 0),
     "weight_exponents": (-256, 255),
-    "divisor": (0, bounds.INT32_MAXIMUM),
+    "divisor": (0, 1 << 24),
     "low": (0, LARGEST_TENSOR),
     "high": (0, LARGEST_TENSOR),
     "offsets": (0, LARGEST_TENSOR),
@@ -61,44 +62,6 @@ LENGTHS: Mapping[str, int] = {"strides": 2, "dilation": 2, "padding": 4, "output
 
 BROKEN = (VerifyException, ValueError, KeyError, TypeError, IndexError)
 """What xDSL and the rules raise for a graph that is wrong."""
-
-
-class _View:
-    """One operation as the rules see it: plain shapes, encodings, attributes and arrays."""
-
-    def __init__(self, op: PiennOp, graph: Graph) -> None:
-        self.op = op
-        self.graph = graph
-        self.parameters: dict[str, Any] = op.parameters
-        self.shapes = [shape_of(operand) for operand in op.operands]
-        self.result = shape_of(op.result)
-
-    def encoding(self, index: int = 0) -> dialect.Encoding:
-        """The encoding of an operand that must be an activation."""
-        return encoding_of(self.op.operands[index])
-
-    @property
-    def result_encoding(self) -> dialect.Encoding:
-        return encoding_of(self.op.result)
-
-    def table(self, index: int, name: str, dtype: str, shape: Sequence[int] | None = None) -> np.ndarray:
-        """The array of an operand that must be a constant without encoding."""
-        operand = self.op.operands[index]
-        if is_activation(operand) or not isinstance(operand.owner, dialect.ConstantOp):
-            raise ValueError(f"{name} is not a constant")
-        if dtype_of(operand) != dtype:
-            raise ValueError(f"{name} is {dtype_of(operand)}, not {dtype}")
-        if shape is not None and shape_of(operand) != tuple(shape):
-            raise ValueError(f"{name} is {list(shape_of(operand))}, not {list(shape)}")
-        return self.graph.array(operand)
-
-    def same_encoding(self) -> None:
-        """Demands that result and operands share one encoding."""
-        for operand in self.op.operands:
-            if is_activation(operand) and encoding_of(operand) != self.result_encoding:
-                raise ValueError(
-                    f"encoding {_pair(encoding_of(operand))} becomes {_pair(self.result_encoding)}"
-                )
 
 
 def verify(graph: Graph) -> None:
@@ -127,7 +90,7 @@ def verify(graph: Graph) -> None:
 
 
 def _structure(graph: Graph) -> FuncOp:
-    """The function, if the module holds nothing but ``func.func @main`` with one block of known operations."""
+    """The function, if the module holds only ``func.func @main`` with one block of known operations."""
     functions = list(graph.module.ops)
     if len(functions) != 1 or not isinstance(functions[0], FuncOp) or functions[0].sym_name.data != "main":
         raise PiennError("graph: the module must hold one function, @main")
@@ -221,7 +184,7 @@ def _constant(op: dialect.ConstantOp, graph: Graph, used: set[str]) -> None:
 def _layer(op: PiennOp, graph: Graph) -> None:
     _type(op.result)
     encoding_of(op.result)
-    view = _View(op, graph)
+    view = OperationView(op, graph)
     for name, value in view.parameters.items():
         _attribute(op, name, value)
     if "minimum" in view.parameters and view.parameters["minimum"] > view.parameters["maximum"]:
@@ -233,7 +196,7 @@ def _layer(op: PiennOp, graph: Graph) -> None:
 
 
 def _type(value: SSAValue) -> None:
-    """Demands an int8, uint16 or int32 tensor of 1 to 4 axes and a sensible size; encodings are for int8 alone."""
+    """Demands an int8, uint16 or int32 tensor of 1 to 4 axes and a sensible size; only int8 has encodings."""
     shape, dtype = shape_of(value), dtype_of(value)
     if not 1 <= len(shape) <= 4 or min(shape) < 1 or math.prod(shape) > LARGEST_TENSOR:
         raise ValueError(f"shape {list(shape)} is not 1 to 4 axes with at most {LARGEST_TENSOR} elements")
@@ -268,7 +231,7 @@ def _shift(shift: int, low: int = 0, what: str = "shift") -> int:
     return shift
 
 
-def _accumulator(low: int, high: int, shift: int, zero_point: int = 0) -> None:
+def _accumulator(low: int, high: int, shift: int, zero_point: int) -> None:
     """Demands that sums, with rounding and the shifted zero point added or not, fit int32."""
     low = min(low, low + bounds.rounding(shift) + (zero_point << shift))
     high += bounds.rounding(shift)
@@ -276,7 +239,7 @@ def _accumulator(low: int, high: int, shift: int, zero_point: int = 0) -> None:
         raise ValueError(f"the accumulator reaches {low}..{high}, beyond int32")
 
 
-def _weighted(view: _View, outputs: int) -> None:
+def _weighted(view: OperationView, outputs: int) -> None:
     """Weight, bias and shifts of a convolution or fully connected layer; x is operand 0."""
     weight = view.table(1, "weight", "int8")
     bias = view.table(2, "bias", "int32", [outputs])
@@ -296,7 +259,7 @@ def _weighted(view: _View, outputs: int) -> None:
             raise ValueError(f"output channel {channel}: {error}") from None
 
 
-def _conv2d(view: _View) -> shapes.Shape:
+def _conv2d(view: OperationView) -> shapes.Shape:
     given = view.parameters
     _weighted(view, view.shapes[1][0])
     return shapes.conv2d(
@@ -304,7 +267,7 @@ def _conv2d(view: _View) -> shapes.Shape:
     )
 
 
-def _conv_transpose2d(view: _View) -> shapes.Shape:
+def _conv_transpose2d(view: OperationView) -> shapes.Shape:
     given = view.parameters
     _weighted(view, view.shapes[1][0])
     return shapes.conv_transpose2d(
@@ -318,7 +281,7 @@ def _conv_transpose2d(view: _View) -> shapes.Shape:
     )
 
 
-def _fully_connected(view: _View) -> shapes.Shape:
+def _fully_connected(view: OperationView) -> shapes.Shape:
     shape = shapes.fully_connected(view.shapes[0], view.shapes[1])
     _weighted(view, view.shapes[1][0])
     return shape
@@ -329,16 +292,16 @@ def _product_range(a: dialect.Encoding, b: dialect.Encoding) -> tuple[int, int]:
     return min(corners), max(corners)
 
 
-def _matmul(view: _View) -> shapes.Shape:
+def _matmul(view: OperationView) -> shapes.Shape:
     a, b, y = view.encoding(0), view.encoding(1), view.result_encoding
     shape = shapes.matmul(view.shapes[0], view.shapes[1], view.parameters["transpose_b"])
     shift = _shift(y.exponent - a.exponent - b.exponent)
     low, high = _product_range(a, b)
-    _accumulator(view.shapes[0][-1] * low, view.shapes[0][-1] * high, shift)
+    _accumulator(view.shapes[0][-1] * low, view.shapes[0][-1] * high, shift, y.zero_point)
     return shape
 
 
-def _add(view: _View) -> shapes.Shape:
+def _add(view: OperationView) -> shapes.Shape:
     a, b, y = view.encoding(0), view.encoding(1), view.result_encoding
     finer = min(a.exponent, b.exponent)
     if abs(a.exponent - b.exponent) > 15:
@@ -347,34 +310,34 @@ def _add(view: _View) -> shapes.Shape:
     return shapes.broadcast(view.shapes[0], view.shapes[1])
 
 
-def _mul(view: _View) -> shapes.Shape:
+def _mul(view: OperationView) -> shapes.Shape:
     a, b, y = view.encoding(0), view.encoding(1), view.result_encoding
     _shift(y.exponent - a.exponent - b.exponent)
     return shapes.broadcast(view.shapes[0], view.shapes[1])
 
 
-def _requantize(view: _View) -> shapes.Shape:
+def _requantize(view: OperationView) -> shapes.Shape:
     _shift(view.result_encoding.exponent - view.encoding().exponent, -15)
     return view.shapes[0]
 
 
-def _prelu(view: _View) -> shapes.Shape:
+def _prelu(view: OperationView) -> shapes.Shape:
     view.table(1, "slope", "int8", view.shapes[0][-1:])
     _shift(view.result_encoding.exponent - view.encoding().exponent - view.parameters["slope_exponent"])
     return view.shapes[0]
 
 
-def _lut(view: _View) -> shapes.Shape:
+def _lut(view: OperationView) -> shapes.Shape:
     view.table(1, "table", "int8", [256])
     view.encoding()
     return view.shapes[0]
 
 
-def _softmax(view: _View) -> shapes.Shape:
+def _softmax(view: OperationView) -> shapes.Shape:
     table = view.table(1, "table", "uint16", [256]).astype(int)
     view.encoding()
     if view.result_encoding != (-8, -128):
-        raise ValueError(f"the result's encoding is {_pair(view.result_encoding)}, not <-8, -128>")
+        raise ValueError(f"the result's encoding is {view.result_encoding}, not <-8, -128>")
     if view.shapes[0][-1] > 65535:
         raise ValueError(f"the last axis has {view.shapes[0][-1]} elements; at most 65535")
     if table[0] != 32768 or (np.diff(table) > 0).any():
@@ -382,7 +345,7 @@ def _softmax(view: _View) -> shapes.Shape:
     return view.shapes[0]
 
 
-def _pool(view: _View, dilation: Sequence[int]) -> list[shapes.Shape]:
+def _pool(view: OperationView, dilation: Sequence[int]) -> list[shapes.Shape]:
     """The shapes without and with ceil_mode."""
     given = view.parameters
     return [
@@ -393,7 +356,7 @@ def _pool(view: _View, dilation: Sequence[int]) -> list[shapes.Shape]:
     ]
 
 
-def _max_pool2d(view: _View) -> list[shapes.Shape]:
+def _max_pool2d(view: OperationView) -> list[shapes.Shape]:
     view.same_encoding()
     given = view.parameters
     allowed = _pool(view, given["dilation"])
@@ -412,7 +375,7 @@ def _max_pool2d(view: _View) -> list[shapes.Shape]:
     return allowed
 
 
-def _avg_pool2d(view: _View) -> list[shapes.Shape]:
+def _avg_pool2d(view: OperationView) -> list[shapes.Shape]:
     given = view.parameters
     allowed = _pool(view, (1, 1))
     _shift(view.result_encoding.exponent - view.encoding().exponent, -15)
@@ -432,7 +395,7 @@ def _avg_pool2d(view: _View) -> list[shapes.Shape]:
     return allowed
 
 
-def _mean(view: _View) -> shapes.Shape:
+def _mean(view: OperationView) -> shapes.Shape:
     given = view.parameters
     shape = shapes.mean(view.shapes[0], given["first_axis"], given["last_axis"], given["keep"])
     _shift(view.result_encoding.exponent - view.encoding().exponent, -15)
@@ -441,7 +404,7 @@ def _mean(view: _View) -> shapes.Shape:
     return shape
 
 
-def _indices(view: _View, index: int, name: str, length: int) -> int:
+def _indices(view: OperationView, index: int, name: str, length: int) -> int:
     """Demands an int32 table of positions below `length`; returns its length."""
     table = view.table(index, name, "int32")
     if table.ndim != 1 or table.min() < 0 or table.max() >= length:
@@ -449,7 +412,7 @@ def _indices(view: _View, index: int, name: str, length: int) -> int:
     return table.shape[0]
 
 
-def _resize_nearest(view: _View) -> shapes.Shape:
+def _resize_nearest(view: OperationView) -> shapes.Shape:
     view.same_encoding()
     if len(view.shapes) == 1:
         if len(view.result) != 3:
@@ -462,7 +425,7 @@ def _resize_nearest(view: _View) -> shapes.Shape:
     return shapes.resize(view.shapes[0], (rows, _indices(view, 2, "columns", view.shapes[0][1])))
 
 
-def _resize_bilinear(view: _View) -> shapes.Shape:
+def _resize_bilinear(view: OperationView) -> shapes.Shape:
     shapes.resize(view.shapes[0], (1, 1))
     rows = _indices(view, 1, "rows", view.shapes[0][0])
     columns = _indices(view, 3, "columns", view.shapes[0][1])
@@ -474,35 +437,35 @@ def _resize_bilinear(view: _View) -> shapes.Shape:
     return shapes.resize(view.shapes[0], (rows, columns))
 
 
-def _concat(view: _View) -> shapes.Shape:
+def _concat(view: OperationView) -> shapes.Shape:
     for index in range(len(view.shapes)):
         view.encoding(index)
     view.same_encoding()
     return shapes.concat(view.shapes, view.parameters["axis"])
 
 
-def _slice(view: _View) -> shapes.Shape:
+def _slice(view: OperationView) -> shapes.Shape:
     view.same_encoding()
     given = view.parameters
     return shapes.slice_(view.shapes[0], given["offsets"], given["sizes"], given["strides"])
 
 
-def _pad(view: _View) -> shapes.Shape:
+def _pad(view: OperationView) -> shapes.Shape:
     view.same_encoding()
     return shapes.pad(view.shapes[0], view.parameters["low"], view.parameters["high"])
 
 
-def _reshape(view: _View) -> shapes.Shape:
+def _reshape(view: OperationView) -> shapes.Shape:
     view.same_encoding()
     return shapes.reshape(view.shapes[0], view.result)
 
 
-def _transpose(view: _View) -> shapes.Shape:
+def _transpose(view: OperationView) -> shapes.Shape:
     view.same_encoding()
     return shapes.transpose(view.shapes[0], view.parameters["permutation"])
 
 
-RULES: Mapping[type[PiennOp], Callable[[_View], Any]] = {
+RULES: Mapping[type[PiennOp], Callable[[OperationView], Any]] = {
     dialect.Conv2dOp: _conv2d,
     dialect.ConvTranspose2dOp: _conv_transpose2d,
     dialect.FullyConnectedOp: _fully_connected,
@@ -526,10 +489,6 @@ RULES: Mapping[type[PiennOp], Callable[[_View], Any]] = {
     dialect.TransposeOp: _transpose,
 }
 """One rule per operation: checks operands and returns the result's shape, or a list of allowed ones."""
-
-
-def _pair(encoding: dialect.Encoding) -> str:
-    return f"<{encoding.exponent}, {encoding.zero_point}>"
 
 
 def _line(error: BaseException) -> str:
