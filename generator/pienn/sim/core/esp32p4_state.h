@@ -32,7 +32,25 @@ typedef struct Esp32P4 {
     uint32_t pie_enable, loop_enable; // CSR 0x7F2, 0x7F1: 0 off, 1 initial, 2 clean, 3 dirty
     HardwareLoop loop[2];
     uint32_t reservation; // address of the last lr.w, or 1
-    uint32_t mstatus, mtvec, mepc, mcause, mtval, mscratch, mie;
+    uint32_t mstatus, mtvec, mepc, mcause, mtval, mscratch, mie, counter_event, counter_mode;
 } Esp32P4;
+
+// name, member, number of elements
+#define ESP32P4_FIELDS(FIELD)                                                                                          \
+    FIELD(x, x, 32)                                                                                                    \
+    FIELD(f, f, 32)                                                                                                    \
+    FIELD(q, q, 8)                                                                                                     \
+    FIELD(qacc, qacc, 1)                                                                                               \
+    FIELD(ua_state, ua_state, 1)                                                                                       \
+    FIELD(xacc, xacc, 1)                                                                                               \
+    FIELD(sar, sar, 1)                                                                                                 \
+    FIELD(sar_byte, sar_byte, 1)                                                                                       \
+    FIELD(fft_bit_width, fft_bit_width, 1)                                                                             \
+    FIELD(cfg, cfg, 1)                                                                                                 \
+    FIELD(perf, perf, 1)                                                                                               \
+    FIELD(fcsr, fcsr, 1)                                                                                               \
+    FIELD(pie_enable, pie_enable, 1)                                                                                   \
+    FIELD(loop_enable, loop_enable, 1)                                                                                 \
+    FIELD(loop, loop, 6)
 
 #endif

@@ -84,7 +84,6 @@ typedef struct SimMemoryShape {
 
 Machine *sim_new(int chip, int revision);
 void sim_free(Machine *machine);
-const char *sim_error(const Machine *machine);
 
 // Regions are whole 4 KiB pages. Returns 0, or -1 when it overlaps or memory is exhausted.
 int sim_map(Machine *machine, uint32_t base, uint32_t size, int kind, int permissions);
@@ -101,6 +100,8 @@ const SimField *sim_fields(int chip, uint32_t *count);
 void sim_mark_initialised(Machine *machine, int initialised);
 
 int sim_run(Machine *machine, uint64_t max_instructions, uint32_t options);
+uint32_t sim_pc(const Machine *machine);
+void sim_set_pc(Machine *machine, uint32_t pc);
 uint32_t sim_stop_address(const Machine *machine);
 uint64_t sim_cycles(const Machine *machine);
 uint64_t sim_instructions(const Machine *machine);
@@ -108,6 +109,8 @@ void sim_reset_counters(Machine *machine);
 void sim_set_return_address(Machine *machine, uint32_t address);
 int sim_set_breakpoint(Machine *machine, uint32_t address, int on);
 
+// Coprocessors that must not be used (bit 1 FPU, bit 2 PIE), as in an interrupt handler; checked runs only.
+void sim_disable_units(Machine *machine, uint32_t units);
 void sim_set_timing(Machine *machine, int enabled);
 void sim_set_memory_shape(Machine *machine, const SimMemoryShape *shape);
 const SimTraffic *sim_traffic(const Machine *machine, int kind);
@@ -116,6 +119,7 @@ void sim_empty_caches(Machine *machine);
 // Execution and cycle counts of `count` instruction slots from `address` (slots of 2 bytes on RISC-V,
 // 1 byte on Xtensa); pairs (executions, cycles).
 void sim_profile(const Machine *machine, uint32_t address, uint32_t count, uint64_t *pairs);
+void sim_clear_profile(Machine *machine);
 
 // Decode without executing: operation number or -1; operand values in table order into values[16].
 int sim_decode(Machine *machine, const uint8_t *bytes, uint32_t pc, int32_t *values, int *length);

@@ -8,7 +8,11 @@
 // INSN(name, operand...) { body } defines the meaning of one instruction. Every operand is a `const int`: a
 // register number or an immediate as the assembly text says it (scaled; pc-relative as distance from the
 // instruction's address). In scope: m (the machine), pc, and next (address of the next instruction).
+#ifdef PIENN_SCAN // the build lists the instructions that have a meaning
+#define INSN(...) @INSN(__VA_ARGS__)@
+#else
 #define INSN(...) INSN_COUNT(__VA_ARGS__, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)(__VA_ARGS__)
+#endif
 #define INSN_COUNT(n, a, b, c, d, e, f, g, h, i, j, k, l, count, ...) INSN_##count
 #define INSN_HEAD(name)                                                                                                \
     static ALWAYS_INLINE void insn_##name(Machine *const m __attribute__((unused)),                                    \
