@@ -8,11 +8,12 @@ import subprocess
 
 import numpy as np
 import pytest
-from pienn.ir.builder import GraphBuilder
-from pienn.ir.graph import Graph, new_context
 from xdsl.parser import Parser
 from xdsl.printer import Printer
 from xdsl.utils.exceptions import ParseError, VerifyException
+
+from pienn.ir.builder import GraphBuilder
+from pienn.ir.graph import Graph, new_context
 
 
 def small_graph() -> Graph:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -346,14 +347,13 @@ def _softmax(view: OperationView) -> shapes.Shape:
 
 
 def _pool(view: OperationView, dilation: Sequence[int]) -> list[shapes.Shape]:
-    """The shapes without and with ceil_mode."""
+    """The shapes that PyTorch's ceil_mode gives, off (where a whole window fits) and on."""
     given = view.parameters
-    return [
-        shapes.pool2d(
-            view.shapes[0], given["kernel"], given["strides"], given["padding"], dilation, ceil_mode
-        )
-        for ceil_mode in (False, True)
-    ]
+    window = given["kernel"], given["strides"], given["padding"], dilation
+    allowed = [shapes.pool2d(view.shapes[0], *window, ceil_mode=True)]
+    with suppress(ValueError):
+        allowed.insert(0, shapes.pool2d(view.shapes[0], *window, ceil_mode=False))
+    return allowed
 
 
 def _max_pool2d(view: OperationView) -> list[shapes.Shape]:
