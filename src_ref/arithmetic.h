@@ -2,10 +2,9 @@
 #ifndef PIENN_SRC_REF_ARITHMETIC_H
 #define PIENN_SRC_REF_ARITHMETIC_H
 
-#include <assert.h>
-#include <stdint.h>
+#include "pienn/tensor.h"
 
-static_assert((-3 >> 1) == -2, "a right shift of a negative number must floor");
+PIENN_STATIC_ASSERT((-3 >> 1) == -2, "a right shift of a negative number must floor");
 
 static inline int32_t clamp(int32_t value, int32_t minimum, int32_t maximum) {
     return value < minimum ? minimum : value > maximum ? maximum : value;

@@ -12,7 +12,7 @@
 
 /* 2^exponent, -126 <= exponent <= 127, without a table and without libm. */
 static inline float pienn_power_of_two(int32_t exponent) {
-    static_assert(sizeof(float) == sizeof(uint32_t), "float is IEEE 754 binary32");
+    PIENN_STATIC_ASSERT(sizeof(float) == sizeof(uint32_t), "float is IEEE 754 binary32");
     const uint32_t bits = (uint32_t)(exponent + 127) << 23;
     float power;
     memcpy(&power, &bits, sizeof power);

@@ -23,9 +23,15 @@
 #ifndef PIENN_TENSOR_H
 #define PIENN_TENSOR_H
 
-#include <assert.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* Freestanding builds have no assert.h. */
+#ifdef __cplusplus
+#define PIENN_STATIC_ASSERT static_assert
+#else
+#define PIENN_STATIC_ASSERT _Static_assert
+#endif
 
 #define PIENN_LANES 16      /* int8 elements of a vector; output channels of a block of packed weights */
 #define PIENN_ALIGNMENT 16  /* bytes: arenas, packed weights, biases, shifts and tables */
@@ -52,10 +58,10 @@ static inline int32_t pienn_offset(const pienn_view *view, int32_t y, int32_t x,
  * gap. This checks that `last` is word number `words` (from 1) and ends the struct, on 32-bit and 64-bit
  * machines. */
 #define PIENN_LAYOUT(type, last, pointers, words)                                                            \
-    static_assert(offsetof(type, last) + sizeof(int32_t) ==                                                  \
-                          (pointers) * sizeof(void *) + (words) * sizeof(int32_t) &&                         \
-                      sizeof(type) < offsetof(type, last) + sizeof(int32_t) + sizeof(void *),                \
-                  #type " has a gap or another number of fields")
+    PIENN_STATIC_ASSERT(offsetof(type, last) + sizeof(int32_t) ==                                            \
+                                (pointers) * sizeof(void *) + (words) * sizeof(int32_t) &&                   \
+                            sizeof(type) < offsetof(type, last) + sizeof(int32_t) + sizeof(void *),          \
+                        #type " has a gap or another number of fields")
 
 PIENN_LAYOUT(pienn_view, block_stride, 0, 6);
 
