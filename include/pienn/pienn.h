@@ -33,9 +33,9 @@ static inline int8_t pienn_quantise(float real, int32_t exponent, int32_t zero_p
     if (scaled <= -129.0f) {
         return INT8_MIN;
     }
-    int32_t floor = (int32_t)scaled; /* towards zero ... */
-    floor -= (float)floor > scaled;  /* ... and down */
-    const int32_t value = floor + (scaled - (float)floor >= 0.5f) + zero_point;
+    int32_t whole = (int32_t)scaled; /* towards zero ... */
+    whole -= (float)whole > scaled;  /* ... and down */
+    const int32_t value = whole + (scaled - (float)whole >= 0.5f) + zero_point;
     return (int8_t)(value < INT8_MIN ? INT8_MIN : value > INT8_MAX ? INT8_MAX : value);
 }
 

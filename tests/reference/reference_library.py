@@ -14,7 +14,7 @@ import numpy as np
 CHECKOUT = Path(__file__).resolve().parents[2]
 INCLUDE = CHECKOUT / "include"
 SOURCES = CHECKOUT / "src_ref"
-WARNINGS = ("-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Werror")
+WARNINGS = ("-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wmissing-prototypes", "-Werror")
 SANITIZERS = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 _STRUCT = re.compile(r"typedef struct (\w+) \{(.*?)\n\} \1;", re.DOTALL)

@@ -85,6 +85,37 @@ def test_plain_cmake_library_builds_and_links(tool, tmp_path: Path) -> None:
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
 
 
+def test_public_name_is_the_version_that_the_list_gives_the_chip(tool, tmp_path: Path) -> None:
+    """With an assembly version in the list, a build for that chip calls it, and every other build the reference."""
+    include = tmp_path / "pienn"
+    include.mkdir()
+    for header in (INCLUDE / "pienn").iterdir():
+        text = header.read_text()
+        if header.name == "kernels.inc":
+            assert "PIENN_KERNEL(lut_s8, UNARY, ref, ref, 1, 0" in text
+            text = text.replace("(lut_s8, UNARY, ref, ref, 1, 0", "(lut_s8, UNARY, p4, ref, 16, 301")
+        (include / header.name).write_text(text)
+    assert [kernel.p4 for kernel in read_kernels(include / "kernels.inc") if kernel.name == "lut_s8"] == [
+        "p4"
+    ]
+    source = tmp_path / "versions.c"
+    source.write_text(
+        '#include "pienn/layers.h"\n'
+        "static int called;\n"
+        "#define VERSION(version, number) \\\n"
+        "    void pienn_lut_s8_##version(const int8_t *x, int8_t *y, const pienn_lut_s8_params *p) { \\\n"
+        "        called = (x == 0) + (y == 0) + (p == 0) == 3 ? number : -1; }\n"
+        "VERSION(ref, 1) VERSION(p4, 2)\n"
+        "int main(void) { pienn_lut_s8(0, 0, 0); return called; }\n"
+    )
+    program = tmp_path / "versions"
+    for target, version in (("", 1), ("-DPIENN_TARGET_P4", 2), ("-DPIENN_TARGET_S3", 1)):
+        # -O1: public functions that are not called, and so the references they need, disappear
+        flags = [*WARNINGS, "-O1", f"-I{tmp_path}", *([target] if target else [])]
+        subprocess.run([tool("gcc"), *flags, str(source), "-o", str(program)], check=True)
+        assert subprocess.run([str(program)]).returncode == version, target
+
+
 def test_every_kernel_has_source_struct_case_and_build_line() -> None:
     assert sorted(path.stem for path in SOURCES.glob("*.c")) == NAMES
     assert sorted(f"pienn_{name}_params" for name in NAMES) == sorted(set(STRUCTS) - {"pienn_view"})

@@ -46,12 +46,20 @@ DEFECTS = [
     Defect("mean ignores a left shift", "avg_pool2d_s8", "((int64_t)1 << -shift)", "1", "arithmetic.h"),
     Defect("padding reads zero", "conv2d_s8", ": p->padding_value", ": 0"),
     Defect(
-        "swaps channels",
+        "reverses channels",
         "conv2d_s8",
         "pienn_offset(&p->x, row, column, c)",
-        "pienn_offset(&p->x, row, column, c ^ (depth > 1 && c < first + 2 ? (first & 1 ? 3 : 1) : 0))",
+        "pienn_offset(&p->x, row, column, (2 * group + 1) * depth - 1 - c)",
     ),
-    Defect("groups read the first one", "conv2d_s8", "o / outputs * depth", "0"),
+    Defect(
+        "groups read the first one",
+        "conv2d_s8",
+        "c = group * depth; c < (group + 1) * depth",
+        "c = 0; c < depth",
+    ),
+    Defect(
+        "lets a block span groups", "conv2d_s8", "smaller((group + 1) * outputs,", "smaller(p->y.channels,"
+    ),
     Defect("window starts one row late", "conv2d_s8", "- p->padding_top +", "- p->padding_top + 1 +"),
     Defect("reads beyond the right edge", "conv2d_s8", "column < p->x.width", "column <= p->x.width"),
     Defect("forgets dilation", "conv2d_s8", "kx * p->dilation_x", "kx"),
