@@ -1,0 +1,249 @@
+"""The default recipe: how to quantise a network, chosen on its calibration data alone.
+
+Every choice is made by the SQNR at the network's output between the float and the quantised program over
+the calibration inputs. Labels and test data play no part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+
+import torch
+from torch import Tensor
+from torch.fx import GraphModule
+
+from pienn.errors import PiennError
+from pienn.frontend.alignment import align
+from pienn.frontend.comparison import (
+    OUTPUT,
+    Comparison,
+    SideBySide,
+    observers,
+    output_tensors,
+    set_mode,
+    sqnr,
+)
+from pienn.frontend.observers import ActivationObserver, WeightObserver
+from pienn.frontend.ranges import ACTIVATION_RULES, GRANULARITIES, WEIGHT_RULES
+
+Progress = Callable[[str, int, int], None]
+"""Called with (what, steps done, steps in all)."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is quantised.
+
+    ranges: rule for activation exponents, see `ranges.ACTIVATION_RULES`;
+    eighth_bit: tensors that are never negative get zero point -128;
+    weights: which channels share a weight exponent, see `ranges.GRANULARITIES`;
+    weight_rule: rule for weight exponents, see `ranges.WEIGHT_RULES`;
+    bias_correction: biases take up the mean error that quantisation causes;
+    refine: exponents of activations are then tried one step up and down, and kept where the output gains.
+    """
+
+    ranges: str = "mse"
+    eighth_bit: bool = True
+    weights: str = "channel"
+    weight_rule: str = "mse"
+    bias_correction: bool = False
+    refine: bool = False
+
+    def __post_init__(self) -> None:
+        for name, allowed in (
+            ("ranges", ACTIVATION_RULES), ("weights", GRANULARITIES), ("weight_rule", WEIGHT_RULES),
+        ):  # fmt: skip
+            if getattr(self, name) not in allowed:
+                raise PiennError(f"{name} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}")
+
+    def __str__(self) -> str:
+        return ", ".join(
+            [
+                f"ranges {self.ranges}",
+                "zero point -128 where never negative" if self.eighth_bit else "zero point 0",
+                f"weight exponents per {self.weights} by {self.weight_rule}",
+                "bias correction" if self.bias_correction else "no bias correction",
+            ]
+            + (["refined exponents"] if self.refine else [])
+        )
+
+
+@dataclass
+class Outcome:
+    """What a recipe reached on the calibration inputs, in dB."""
+
+    recipe: Recipe
+    output_sqnr: float
+    layer_sqnr: dict[str, float] = field(default_factory=dict)
+    tried: list[tuple[Recipe, float]] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, object]:
+        return {
+            "recipe": asdict(self.recipe),
+            "output_sqnr_db": self.output_sqnr,
+            "layer_sqnr_db": self.layer_sqnr,
+            "tried": [{"recipe": asdict(r), "output_sqnr_db": v} for r, v in self.tried],
+        }
+
+
+PREFER_COARSE_DB = 0.3
+"""A coarser weight granularity wins when it costs less than this at the output."""
+
+COMPARED_INPUTS = 128
+REFINED_INPUTS = 64
+
+
+class Tuner:
+    """Fits the observers of a prepared graph, tries recipes, keeps the best.
+
+    `batches` are tuples of input tensors, all of the network's inputs with equal batch sizes.
+    """
+
+    def __init__(
+        self, prepared: GraphModule, batches: Sequence[tuple[Tensor, ...]], progress: Progress
+    ) -> None:
+        self.prepared = prepared
+        self.batches = batches
+        self.progress = progress
+        self.activations: list[ActivationObserver] = []
+        self.weights: list[tuple[WeightObserver, Tensor]] = []
+        modules: set[int] = set()
+        for node, observer in observers(prepared).items():
+            if id(observer) in modules:
+                continue
+            modules.add(id(observer))
+            if isinstance(observer, ActivationObserver):
+                self.activations.append(observer)
+            else:
+                source = node.args[0]
+                assert isinstance(source, torch.fx.Node)
+                self.weights.append((observer, prepared.get_parameter(str(source.target))))
+
+    def observe(self) -> None:
+        """Collect the statistics of every activation."""
+        set_mode(self.prepared, "observe")
+        with torch.no_grad():
+            for i, batch in enumerate(self.batches):
+                self.prepared(*batch)
+                self.progress("calibrating", i + 1, len(self.batches))
+        set_mode(self.prepared, "float")
+
+    def fit(self, recipe: Recipe) -> None:
+        """Set all exponents by the recipe's rules."""
+        for observer in self.activations:
+            observer.fit(recipe.ranges, recipe.eighth_bit)
+        for weight_observer, weight in self.weights:
+            weight_observer.fit(weight, recipe.weights, recipe.weight_rule)
+        align(self.prepared)
+
+    def _some(self, inputs: int) -> list[tuple[Tensor, ...]]:
+        taken, chosen = 0, []
+        for batch in self.batches:
+            chosen.append(tuple(t[: inputs - taken] for t in batch))
+            taken += len(chosen[-1][0])
+            if taken >= inputs:
+                break
+        return chosen
+
+    def measure(self, recipe: Recipe) -> tuple[Comparison, SideBySide]:
+        """SQNR of the fitted graph over the first `COMPARED_INPUTS` inputs, bias correction included."""
+        side = SideBySide(self.prepared)
+        batches = self._some(COMPARED_INPUTS)
+        if recipe.bias_correction:
+            side.run([torch.cat(parts) for parts in zip(*batches)], Comparison(), correct_bias=True)
+        comparison = Comparison()
+        for batch in batches:
+            side.run(batch, comparison)
+        return comparison, side
+
+    def attempt(self, recipe: Recipe, tried: list[tuple[Recipe, float]]) -> float:
+        for known, value in tried:
+            if known == recipe:
+                return value
+        self.fit(recipe)
+        value = self.measure(recipe)[0].decibels()[OUTPUT]
+        tried.append((recipe, value))
+        self.progress(f"trying {recipe}", len(tried), 0)
+        return value
+
+    def choose(self, fixed: dict[str, object]) -> tuple[Recipe, list[tuple[Recipe, float]]]:
+        """The best recipe among those that agree with `fixed`."""
+        tried: list[tuple[Recipe, float]] = []
+        best = replace(Recipe(refine=False), **{k: v for k, v in fixed.items() if k != "refine"})  # type: ignore[arg-type]
+        options: dict[str, Sequence[object]] = {
+            "ranges": ACTIVATION_RULES,
+            "eighth_bit": (True, False),
+            "bias_correction": (True, False),
+        }
+        for name, values in options.items():
+            if name not in fixed:
+                candidates = [replace(best, **{name: value}) for value in values]  # type: ignore[arg-type]
+                best = max(candidates, key=lambda recipe: self.attempt(recipe, tried))
+        if "weights" not in fixed:
+            finest = self.attempt(best, tried)
+            for coarser in ("tensor", "block", "sorted"):
+                candidate = replace(best, weights=coarser)
+                if self.attempt(candidate, tried) >= finest - PREFER_COARSE_DB:
+                    best = candidate
+                    break
+        return replace(best, refine=bool(fixed.get("refine", True))), tried
+
+    def refine(self, recipe: Recipe) -> None:
+        """Move single activation exponents one step where that raises the SQNR at the output."""
+        batches = self._some(REFINED_INPUTS)
+        set_mode(self.prepared, "float")
+        with torch.no_grad():
+            exact = [output_tensors(self.prepared(*batch)) for batch in batches]
+
+        def value() -> float:
+            return _output_sqnr(self.prepared, batches, exact)
+
+        set_mode(self.prepared, "quantise")
+        best = value()
+        movable = [o for o in self.activations if o.fixed is None]
+        for i, observer in enumerate(movable):
+            for step in (-1, 1):
+                before = self._exponents()
+                observer.exponent += step
+                align(self.prepared)
+                now = value()
+                if now > best + 0.02:
+                    best = now
+                    break
+                self._restore(before)
+            self.progress("refining exponents", i + 1, len(movable))
+        set_mode(self.prepared, "float")
+
+    def _exponents(self) -> tuple[list[int], list[Tensor | None]]:
+        return [o.exponent for o in self.activations], [w.exponents for w, _ in self.weights]
+
+    def _restore(self, saved: tuple[list[int], list[Tensor | None]]) -> None:
+        for observer, exponent in zip(self.activations, saved[0]):
+            observer.exponent = exponent
+        for (observer, _), exponents in zip(self.weights, saved[1]):
+            observer.exponents = exponents
+
+    def tune(self, fixed: dict[str, object]) -> Outcome:
+        """Observe, choose, fit, refine; the graph is then ready for conversion."""
+        self.observe()
+        recipe, tried = self.choose(fixed)
+        self.fit(recipe)
+        if recipe.refine:
+            self.refine(recipe)
+        comparison, side = self.measure(recipe)
+        side.commit()
+        align(self.prepared)
+        figures = comparison.decibels()
+        return Outcome(recipe, figures.pop(OUTPUT), figures, tried)
+
+
+def _output_sqnr(
+    prepared: GraphModule, batches: Sequence[tuple[Tensor, ...]], exact: Sequence[list[Tensor]]
+) -> float:
+    coded: list[Tensor] = []
+    with torch.no_grad():
+        for batch in batches:
+            coded += [t.reshape(-1) for t in output_tensors(prepared(*batch))]
+    flat = [t.reshape(-1) for outputs in exact for t in outputs]
+    return sqnr(torch.cat(flat), torch.cat(coded))
