@@ -66,7 +66,7 @@ def test_text_is_as_documented_and_reads_back() -> None:
 
 
 def test_generic_form_reads_back_as_the_same_module() -> None:
-    assert parse(small_graph().text(generic=True)) == EXPECTED
+    assert parse(small_graph().generic_text()) == EXPECTED
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_mlir_opt_reads_the_generic_form() -> None:
     tool = shutil.which("mlir-opt-22") or shutil.which("mlir-opt")
     if tool is None:
         pytest.skip("mlir-opt is not installed (Debian: mlir-22-tools)")
-    text = small_graph().text(generic=True)
+    text = small_graph().generic_text()
     result = subprocess.run(
         [tool, "--allow-unregistered-dialect", "--mlir-print-op-generic"],
         input=text,

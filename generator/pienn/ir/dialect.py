@@ -149,6 +149,13 @@ def is_activation(value: SSAValue | Attribute) -> bool:
     return isinstance(tensor_type(value).encoding, QuantizedAttr)
 
 
+def type_text(value: SSAValue | Attribute) -> str:
+    """A tensor type in assembly."""
+    element = {"int8": "i8", "uint16": "ui16", "int32": "i32"}[dtype_of(value)]
+    encoding = f", #pienn.quantized{encoding_of(value)}" if is_activation(value) else ""
+    return f"tensor<{'x'.join(map(str, shape_of(value)))}x{element}{encoding}>"
+
+
 def to_attribute(value: Plain | Sequence[int]) -> Attribute:
     """The attribute that holds a Python value."""
     if isinstance(value, str):
@@ -213,20 +220,20 @@ class PiennOp(IRDLOperation):
         """The name without the dialect: ``conv2d``."""
         return self.name.split(".", 1)[1]
 
+    def attributes_text(self) -> str:
+        """The attributes in assembly, without those at their default; empty where none is left."""
+        values = {name: to_plain(self.properties[name]) for name in (*self.ATTRIBUTES, "layer")}
+        shown = [f"{name} = {_text(value)}" for name, value in values.items() if value != DEFAULTS.get(name)]
+        return "{" + ", ".join(shown) + "}" if shown else ""
+
     def print(self, printer: xdsl.printer.Printer) -> None:
         separator = " "
         for operand in self.operands:
             printer.print_string(separator)
             printer.print_ssa_value(operand)
             separator = ", "
-        shown = []
-        for name in (*self.ATTRIBUTES, "layer"):
-            value = to_plain(self.properties[name])
-            if value != DEFAULTS.get(name):
-                shown.append(f"{name} = {_text(value)}")
-        if shown:
-            printer.print_string(" {" + ", ".join(shown) + "}")
-        printer.print_string(" : ")
+        shown = self.attributes_text()
+        printer.print_string(f" {shown} : " if shown else " : ")
         printer.print_attribute(self.result.type)
 
     @classmethod

@@ -14,7 +14,7 @@ from xdsl.dialects.func import Func, FuncOp, ReturnOp
 from xdsl.ir import SSAValue
 from xdsl.printer import Printer
 
-from pienn.ir.dialect import PIENN, ConstantOp, PiennOp, encoding_of, shape_of, to_plain
+from pienn.ir.dialect import PIENN, ConstantOp, PiennOp, encoding_of, shape_of, to_plain, type_text
 
 
 def new_context() -> Context:
@@ -84,21 +84,67 @@ class Graph:
         return self.weights[value.owner.tensor_name]
 
     def value_names(self) -> dict[SSAValue, str]:
-        """Every value's name in the text, without the %: unique, and stable as long as the graph is."""
-        printer = Printer(stream=io.StringIO())
-        block = self.function.body.block
-        values = [*block.args, *(op.result for op in self.ops)]
-        return {value: printer.print_ssa_value(value) for value in values}
+        """Every value's name in the text, without the %.
 
-    def text(self, generic: bool = False) -> str:
-        """The module as MLIR text; `generic` is the form that mlir-opt reads."""
+        Arguments are called after themselves, constants after their tensor, results after their layer, with a
+        number where that is not unique: the names follow from what the graph says, whoever made it.
+        """
+        names: dict[SSAValue, str] = {}
+        taken: set[str] = set()
+        for port in self.inputs:
+            names[port.value] = _unique(port.name, taken)
+        for op in self.ops:
+            names[op.result] = _unique(op.tensor_name if isinstance(op, ConstantOp) else op.layer, taken)
+        return names
+
+    def text(self) -> str:
+        """The module as MLIR text, to the byte: it does not depend on the version of xDSL."""
+        names = self.value_names()
+        terminator = self.function.body.block.last_op
+        assert isinstance(terminator, ReturnOp)
+        arguments = ", ".join(f"%{names[port.value]}: {_port_text(port)}" for port in self.inputs)
+        results = ", ".join(_port_text(port) for port in self.outputs)
+        lines = ["builtin.module {", f"  func.func @main({arguments}) -> ({results}) {{"]
+        for op in self.ops:
+            operands = ", ".join(f"%{names[operand]}" for operand in op.operands)
+            parts = [
+                f"%{names[op.result]} =",
+                op.name,
+                operands,
+                op.attributes_text(),
+                ":",
+                type_text(op.result),
+            ]
+            lines.append("    " + " ".join(part for part in parts if part))
+        returned = ", ".join(f"%{names[value]}" for value in terminator.arguments)
+        lines.append(f"    func.return {returned} : {', '.join(map(type_text, terminator.arguments))}")
+        return "\n".join([*lines, "  }", "}", ""])
+
+    def generic_text(self) -> str:
+        """The module in MLIR's generic form, which mlir-opt reads."""
         stream = io.StringIO()
-        Printer(stream=stream, print_generic_format=generic).print_op(self.module)
+        Printer(stream=stream, print_generic_format=True).print_op(self.module)
         return stream.getvalue() + "\n"
 
     def clone(self) -> Graph:
         """A graph with its own module; the arrays are shared, nobody writes to them."""
         return Graph(self.module.clone(), dict(self.weights), dict(self.meta))
+
+
+def _unique(name: str, taken: set[str]) -> str:
+    """`name` as an SSA name, numbered where it is taken."""
+    base = name if name[:1].isalpha() or name[:1] == "_" else f"_{name}"
+    candidate, number = base, 1
+    while candidate in taken:
+        number += 1
+        candidate = f"{base}_{number}"
+    taken.add(candidate)
+    return candidate
+
+
+def _port_text(port: Port) -> str:
+    axes = ", ".join(map(str, port.permutation))
+    return f'{type_text(port.value)} {{pienn.name = "{port.name}", pienn.permutation = array<i64: {axes}>}}'
 
 
 def _ports(values: Any, attributes: ArrayAttr[DictionaryAttr] | None) -> Iterator[Port]:
