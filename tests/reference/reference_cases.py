@@ -10,7 +10,7 @@ import numpy as np
 from reference_draw import Draw, Placement
 
 from pienn.codegen import packing
-from pienn.ir import interpreter
+from pienn.ir import bounds, interpreter
 from pienn.ir.builder import GraphBuilder
 from pienn.ir.dialect import Encoding, shape_of
 from pienn.ir.graph import Graph
@@ -61,6 +61,9 @@ def _filter(
     if draw.chance(0.1):
         shift[:] = 22
     bias = (draw.rng.normal(size=outputs) * 40 * 2.0**shift).astype(np.int32)
+    if draw.chance(0.2):
+        shift = draw.rng.integers(20, 25, outputs)
+        bias = _bias_at_the_limit(draw, weight, shift, x, y)
     exponents = y.exponent - x.exponent - shift
     packed = packing.filter_of(weight, bias, exponents, x, y, depthwise)
     operands = [b.constant("weight", weight), b.constant("bias", bias)]
@@ -73,6 +76,17 @@ def _filter(
     fields = {"weights": packed.weights, "bias": packed.bias, "shift": packed.shift}
     fields |= {name: given[name] for name in ("minimum", "maximum")}
     return operands, given, fields
+
+
+def _bias_at_the_limit(
+    draw: Draw, weight: np.ndarray, shift: np.ndarray, x: Encoding, y: Encoding
+) -> np.ndarray:
+    """The largest or the smallest bias per channel with which every sum still fits int32."""
+    low, high = bounds.weighted_sum(weight, np.zeros(len(weight), np.int32), x.zero_point)
+    half = packing.rounding(shift)
+    lowest = np.minimum(low, low + half + (np.int64(y.zero_point) << shift))
+    largest, smallest = bounds.INT32_MAXIMUM - high - half, bounds.INT32_MINIMUM - lowest
+    return np.where(draw.rng.random(len(weight)) < 0.5, largest, smallest).astype(np.int32)
 
 
 def _window(draw: Draw) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:

@@ -85,9 +85,9 @@ kernel, a comment per field, and the contract. [SPEC.md](SPEC.md) says what is c
 C is the reference, which defines what is right; it runs everywhere. A chip uses its assembly where there is any.
 
 {support_matrix(kernels)}
-## Shapes that are measured
+## Bench shapes
 
-| kernel | shapes, in the words of the parameter structs |
+| kernel | shapes to measure, in the words of the parameter structs |
 |---|---|
 {benches}
 ## Add a kernel
