@@ -323,6 +323,19 @@ def test_result_types_are_recomputed() -> None:
                 verify(graph)
 
 
+def test_layer_paths_are_unique() -> None:
+    b = GraphBuilder("unique")
+    x = b.input("x", (3,), 0, 0)
+    for _ in range(3):
+        x = b.requantize(x, exponent=0, zero_point=0, layer="r")
+    b.output("y", x)
+    graph = b.build()
+    assert [op.layer for op in graph.layers] == ["r", "r_2", "r_3"]
+    graph.layers[2].properties["layer"] = to_attribute("r")
+    with pytest.raises(PiennError, match="r: requantize: another operation has this layer path"):
+        verify(graph)
+
+
 def test_attributes_of_another_type_are_refused() -> None:
     graph = small_graph()
     graph.layers[0].properties["minimum"] = to_attribute([0])

@@ -7,7 +7,8 @@
     b.output("y", y, permutation=(1, 2, 0))
     graph = b.build()
 
-Result shapes are computed here; `exponent` and `zero_point` are the encoding of the result.
+Result shapes are computed here; `exponent` and `zero_point` are the encoding of the result.  Layer paths become unique
+by a number.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class GraphBuilder:
         self.name = name
         self.weights: dict[str, np.ndarray] = {}
         self._block = Block()
+        self._layers: set[str] = set()
         self._inputs: list[tuple[str, tuple[int, ...]]] = []
         self._outputs: list[tuple[str, SSAValue, tuple[int, ...]]] = []
 
@@ -528,6 +530,15 @@ class GraphBuilder:
         verify(graph)
         return graph
 
+    def _unique(self, layer: str) -> str:
+        """The layer's path, numbered where an earlier operation has it."""
+        path, number = layer, 1
+        while path in self._layers:
+            number += 1
+            path = f"{layer}_{number}"
+        self._layers.add(path)
+        return path
+
     def _binary(
         self,
         kind: type[dialect.PiennOp],
@@ -565,7 +576,7 @@ class GraphBuilder:
             inherited.exponent if exponent is None else exponent,
             inherited.zero_point if zero_point is None else zero_point,
         )
-        path = layer or kind.name.split(".", 1)[1]
+        path = self._unique(layer or kind.name.split(".", 1)[1])
         op = kind.make(operands, result_type, layer=path, **attributes)
         op.result.name_hint = _hint(path)
         self._block.add_op(op)

@@ -86,15 +86,18 @@ class Graph:
     def value_names(self) -> dict[SSAValue, str]:
         """Every value's name in the text, without the %.
 
-        Arguments are called after themselves, constants after their tensor, results after their layer, with a
-        number where that is not unique: the names follow from what the graph says, whoever made it.
+        Results are called after their layer, arguments after themselves, constants after their tensor, with a
+        number where that is taken.  So a tensor keeps its name when passes remove others.
         """
         names: dict[SSAValue, str] = {}
         taken: set[str] = set()
+        for op in self.layers:
+            names[op.result] = _unique(op.layer, taken)
         for port in self.inputs:
             names[port.value] = _unique(port.name, taken)
         for op in self.ops:
-            names[op.result] = _unique(op.tensor_name if isinstance(op, ConstantOp) else op.layer, taken)
+            if isinstance(op, ConstantOp):
+                names[op.result] = _unique(op.tensor_name, taken)
         return names
 
     def text(self) -> str:

@@ -71,6 +71,7 @@ def verify(graph: Graph) -> None:
     _ports(function)
     seen: set[SSAValue] = set(function.body.block.args)
     used: set[str] = set()
+    layers: set[str] = set()
     for op in graph.ops:
         try:
             if not PATH.fullmatch(op.layer) and (op.layer or not isinstance(op, dialect.ConstantOp)):
@@ -81,6 +82,9 @@ def verify(graph: Graph) -> None:
             if isinstance(op, dialect.ConstantOp):
                 _constant(op, graph, used)
             else:
+                if op.layer in layers:
+                    raise ValueError("another operation has this layer path")
+                layers.add(op.layer)
                 _layer(op, graph)
         except BROKEN as error:
             place = op.layer if PATH.fullmatch(op.layer) else "graph"
