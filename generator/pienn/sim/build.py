@@ -15,8 +15,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from pienn.errors import PiennError
@@ -31,6 +34,7 @@ FLAGS = ("-std=gnu11", "-O2", "-ftree-vectorize", "-fno-math-errno", "-ffp-contr
 REGISTER_BITS = {"x": 0, "f": 32, "a": 0, "b": 32, "m": 48, "q": 64}
 XTENSA_FLOAT_BIT = 16
 FIRST_STATE_BIT = 72
+KEEP_DAYS = 14
 PIE_STATE = ("QACC", "XACC", "ACCX", "UA_STATE")
 
 
@@ -40,7 +44,9 @@ def compiler() -> str:
         path = shutil.which(name) if name else None
         if path:
             return path
-    raise PiennError("the simulator needs a C compiler once, to build its core: install gcc or clang, or set CC")
+    raise PiennError(
+        "the simulator needs a C compiler once, to build its core: install gcc or clang, or set CC"
+    )
 
 
 def targets() -> list[str]:
@@ -50,30 +56,39 @@ def targets() -> list[str]:
 
 def library() -> Path:
     """Path of the compiled core; builds it when this version has not been built yet. Raises PiennError."""
-    path = cache_folder() / f"pienn_sim_{_key()}.so"
+    path = cache_folder() / f"pienn_sim_{_source_key()}.so"
     if not path.exists():
         _build(path)
     return path
 
 
 def cache_folder() -> Path:
+    """Where builds are kept: $PIENN_CACHE, else pienn in the user's cache folder."""
     override = os.environ.get("PIENN_CACHE")
-    base = Path(override) if override else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pienn"
+    base = (
+        Path(override)
+        if override
+        else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pienn"
+    )
     base.mkdir(parents=True, exist_ok=True)
     return base
 
 
-def _sources() -> list[Path]:
-    core = [p for p in CORE.iterdir() if p.suffix in (".c", ".h", ".inc")]
+def _source_key() -> str:
+    """Hash of everything the library is made from; cheap, as it is computed in every process."""
     python = [SIM / "build.py", ISA / "table.py", *SIM.glob("issue*.py")]
-    return sorted(core) + sorted(python) + [ISA / f"{t}.isa" for t in targets()]
+    core = [p for p in CORE.iterdir() if p.suffix in (".c", ".h", ".inc")]
+    return _hash([*core, *python, *(ISA / f"{t}.isa" for t in targets())], _tools())
 
 
-def _key() -> str:
-    digest = hashlib.sha256()
-    for path in _sources():
+def _tools() -> str:
+    return f"{compiler()} {os.environ.get('CFLAGS', '')} {' '.join(FLAGS)} {_processor()}"
+
+
+def _hash(paths: Iterable[Path], text: str) -> str:
+    digest = hashlib.sha256(text.encode())
+    for path in sorted(paths):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    digest.update(f"{compiler()} {os.environ.get('CFLAGS', '')} {' '.join(FLAGS)} {_processor()}".encode())
     return digest.hexdigest()[:20]
 
 
@@ -86,29 +101,65 @@ def _processor() -> str:
     return next((line for line in lines if line.startswith(("flags", "Features"))), "")
 
 
+@dataclass(frozen=True)
+class _Unit:
+    """One compilation: its object file is kept under a key of exactly what it depends on."""
+
+    source: Path
+    options: tuple[str, ...]
+    tables: str = ""
+
+
+def _units() -> list[_Unit]:
+    have = tuple(f"-DHAVE_{target.upper()}" for target in targets())
+    units = [_Unit(CORE / f"{name}.c", have) for name in ("sim", "memory", "decode")]
+    for target in targets():
+        text = tables(target)
+        units += [_Unit(CORE / f"{target}_engine.c", (f"-DCHECKED={checked}",), text) for checked in (0, 1)]
+    return units
+
+
 def _build(path: Path) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        objects = list(pool.map(_object, reversed(_units())))
     with tempfile.TemporaryDirectory(prefix="pienn-sim-") as folder:
-        work = Path(folder)
-        jobs: list[tuple[Path, Path, list[str]]] = []
-        have = [f"-DHAVE_{target.upper()}" for target in targets()]
-        for target in targets():
-            (work / f"tables_{target}.h").write_text(tables(target))
-            engine = CORE / f"{target}_engine.c"
-            jobs.append((engine, work / f"{target}_plain.o", ["-DCHECKED=0"]))
-            jobs.append((engine, work / f"{target}_checked.o", ["-DCHECKED=1"]))
-        jobs += [(CORE / f"{name}.c", work / f"{name}.o", have) for name in ("sim", "memory", "decode")]
-        with ThreadPoolExecutor(2) as pool:
-            list(pool.map(lambda job: _compile(work, *job), jobs))
-        partial = work / "library.so"
-        _run([compiler(), "-shared", "-o", str(partial), *(str(job[1]) for job in jobs), "-lm"])
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        shutil.copy(partial, temporary)
-        os.replace(temporary, path)
+        shared = Path(folder) / "library.so"
+        _run([compiler(), "-shared", "-o", str(shared), *map(str, objects), "-lm"])
+        _keep(shared, path)
+    _forget_old()
 
 
-def _compile(work: Path, source: Path, target: Path, extra: list[str]) -> None:
-    flags = [*FLAGS, *_native(), *os.environ.get("CFLAGS", "").split(), *extra]
-    _run([compiler(), *flags, f"-I{work}", "-c", str(source), "-o", str(target)])
+def _object(unit: _Unit) -> Path:
+    """The object file of a unit, compiled unless the cache has it."""
+    own = [unit.source, *CORE.glob("*.h")]
+    if unit.tables:
+        own += CORE.glob(unit.source.name.replace("_engine.c", "_*.inc"))
+    path = cache_folder() / f"object_{_hash(own, unit.tables + ' '.join(unit.options) + _tools())}.o"
+    if path.exists():
+        return path
+    with tempfile.TemporaryDirectory(prefix="pienn-sim-") as folder:
+        if unit.tables:
+            name = unit.source.name.replace("_engine.c", "")
+            (Path(folder) / f"tables_{name}.h").write_text(unit.tables)
+        made = Path(folder) / "unit.o"
+        flags = [*FLAGS, *_native(), *os.environ.get("CFLAGS", "").split(), *unit.options, f"-I{folder}"]
+        _run([compiler(), *flags, "-c", str(unit.source), "-o", str(made)])
+        _keep(made, path)
+    return path
+
+
+def _keep(made: Path, path: Path) -> None:
+    """Move into the cache so that no other process ever sees half a file."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    shutil.copy(made, temporary)
+    os.replace(temporary, path)
+
+
+def _forget_old() -> None:
+    limit = time.time() - KEEP_DAYS * 86400
+    for path in [*cache_folder().glob("pienn_sim_*.so"), *cache_folder().glob("object_*.o")]:
+        if path.stat().st_mtime < limit:
+            path.unlink(missing_ok=True)
 
 
 @functools.lru_cache(maxsize=1)
@@ -121,7 +172,9 @@ def _native() -> tuple[str, ...]:
 def _run(command: list[str]) -> str:
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        first = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr.strip()[:300])
+        first = next(
+            (line for line in done.stderr.splitlines() if "error" in line), done.stderr.strip()[:300]
+        )
         raise PiennError(f"building the simulator core failed: {first} (command: {' '.join(command)})")
     return done.stdout
 
@@ -180,7 +233,9 @@ def slots(instruction: Instruction) -> list[int]:
             result.append(16 + large)
             large += 1
     if large > 3:
-        raise PiennError(f"{instruction.mnemonic}: more wide operands than a decoded instruction has room for")
+        raise PiennError(
+            f"{instruction.mnemonic}: more wide operands than a decoded instruction has room for"
+        )
     return result
 
 
@@ -223,13 +278,14 @@ class _Tables:
         if meaning is not None:
             table = [identifier(o.name) for o in instruction.operands]
             if meaning != table:
-                raise PiennError(f"{instruction.mnemonic}: operands in C {meaning} differ from the table's {table}")
-            kind = "JUMPING" if instruction.flow else "STRAIGHT"
+                raise PiennError(
+                    f"{instruction.mnemonic}: operands in C {meaning} differ from the table's {table}"
+                )
             values = [f"SMALL({slot})" if slot < 16 else f"LARGE({slot - 16})" for slot in where]
-            self.dispatch.append(f"{kind}({', '.join([name, *values])})")
+            self.dispatch.append(f"PERFORM({', '.join([name, *values])})")
         else:
             self.dispatch.append(f"UNIMPLEMENTED({name})")
-        self.labels.append(f"&&perform_{name}")
+        self.labels.append(f"perform_{name}")
         data = self.rules(instruction)
         names = {o.name for o in instruction.operands}
         first = len(self.operands)

@@ -9,7 +9,10 @@
 #include "esp32p4_base.inc"
 #include "esp32p4_float.inc"
 #include "esp32p4_loop.inc"
+#include "esp32p4_lanes.h"
 #include "esp32p4_pie.inc"
+#include "esp32p4_accumulate.inc"
+#include "esp32p4_fft.inc"
 
 #define SLOT_SHIFT 1
 #define AFTER_INSTRUCTION(m, pc, next) ((next) = loop_back((m), (pc), (next)))

@@ -1,0 +1,72 @@
+"""Reads linked ELF32 executables: loadable segments, symbols, entry point."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from pienn.errors import PiennError
+from pienn.isa.object import Image, Segment
+
+MACHINES = {243: "esp32p4", 94: "esp32s3"}
+_EXECUTABLE = 2
+_LOAD = 1
+
+
+@dataclass(frozen=True)
+class Executable(Image):
+    """An image with its entry point and the chip family that it is for."""
+
+    entry: int = 0
+    target: str = ""
+
+
+def read_elf(data: bytes, name: str = "<elf>") -> Executable:
+    """The segments and symbols of an executable. PiennError when the file is something else."""
+    if data[:4] != b"\x7fELF" or len(data) < 52:
+        raise PiennError(f"{name}: not an ELF file")
+    if data[4] != 1 or data[5] != 1:
+        raise PiennError(f"{name}: not a little-endian 32-bit ELF file")
+    kind, machine, _, entry, program_at, section_at = struct.unpack_from("<HHIIII", data, 16)
+    if kind != _EXECUTABLE:
+        raise PiennError(f"{name}: not a linked executable; link it first")
+    if machine not in MACHINES:
+        raise PiennError(f"{name}: made for another processor (ELF machine {machine})")
+    size, count, section_size, section_count, _ = struct.unpack_from("<HHHHH", data, 42)
+    try:
+        segments = _segments(data, program_at, size, count)
+        symbols = _symbols(data, section_at, section_size, section_count)
+    except (struct.error, IndexError) as error:
+        raise PiennError(f"{name}: damaged ELF file: {error}") from error
+    return Executable(tuple(segments), symbols, {}, {}, entry, MACHINES[machine])
+
+
+def _segments(data: bytes, at: int, size: int, count: int) -> list[Segment]:
+    found: list[Segment] = []
+    for index in range(count):
+        kind, offset, address, _, in_file, in_memory, flags, _ = struct.unpack_from(
+            "<8I", data, at + index * size
+        )
+        if kind != _LOAD or not in_memory:
+            continue
+        letters = "a" + "w" * bool(flags & 2) + "x" * bool(flags & 1)
+        found.append(
+            Segment(f"segment {index}", address, data[offset : offset + in_file], in_memory, letters)
+        )
+    return found
+
+
+def _symbols(data: bytes, at: int, size: int, count: int) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for index in range(count):
+        header = struct.unpack_from("<10I", data, at + index * size)
+        if header[1] != 2:  # SHT_SYMTAB
+            continue
+        strings_at = struct.unpack_from("<10I", data, at + header[6] * size)[4]
+        for offset in range(header[4], header[4] + header[5], 16):
+            name_at, value, _, info, _, section = struct.unpack_from("<IIIBBH", data, offset)
+            if section == 0 or info & 15 > 2 or not name_at:
+                continue
+            end = data.index(0, strings_at + name_at)
+            found[data[strings_at + name_at : end].decode(errors="replace")] = value
+    return found
