@@ -488,4 +488,4 @@ def _view(base: int, entry: Field) -> np.ndarray:
     view = np.frombuffer(raw, np.uint8)
     if size in (4, 8):
         return view.view(np.uint32 if size == 4 else np.uint64)
-    return view.reshape(count, size) if count > 1 else view
+    return view.reshape(count, size)
