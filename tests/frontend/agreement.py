@@ -25,14 +25,12 @@ def check_equal(lowered: Lowered, inputs: Sequence[torch.Tensor], hint: str = ""
     graph_taps: dict[str, np.ndarray] = {}
     results = run(lowered.graph, stored, taps=graph_taps)
     text = lowered.graph.text()
-    compared = 0
-    for layer, array in graph_taps.items():
-        tap = lowered.taps.get(layer)
-        if tap is not None:
-            expected = tap.in_graph_layout(oracle_taps[tap.key].numpy())
-            assert np.array_equal(expected, array), f"{layer} differs {hint}\n{text}"
-            compared += 1
-    assert compared == len(lowered.taps), f"{set(lowered.taps) - set(graph_taps)} not compared {hint}\n{text}"
+    names = lowered.graph.value_names()
+    layers = {op.layer: graph_taps[names[op.result]] for op in lowered.graph.layers}
+    assert len(layers) == len(lowered.graph.layers), f"two layers of one name\n{text}"
+    for layer, tap in lowered.taps.items():
+        expected = tap.in_graph_layout(oracle_taps[tap.key].numpy())
+        assert np.array_equal(expected, layers[layer]), f"{layer} differs {hint}\n{text}"
     for expected, result, port in zip(outputs, results, lowered.graph.outputs):
         assert np.array_equal(to_graph_layout(expected.numpy(), port.permutation), result), (
             f"{port.name} {hint}\n{text}"

@@ -15,9 +15,11 @@ from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 from torchao.quantization.pt2e.quantizer import QuantizationAnnotation, QuantizationSpec, Quantizer
 
 CLAMPS = ("relu", "relu6", "hardtanh", "clamp", "clamp_min", "clamp_max")
-MOVES = """view reshape flatten unflatten squeeze unsqueeze permute transpose slice select narrow split split_with_sizes chunk
-unbind pad constant_pad_nd max_pool1d max_pool2d upsample_nearest1d upsample_nearest2d stack cat expand sym_size
-_assert_tensor_metadata adaptive_max_pool2d""".split()
+MOVES = (
+    "view reshape flatten unflatten squeeze unsqueeze permute transpose slice select narrow split split_with_sizes "
+    "chunk unbind pad constant_pad_nd max_pool1d max_pool2d upsample_nearest1d upsample_nearest2d expand "
+    "channel_shuffle pixel_shuffle pixel_unshuffle adaptive_max_pool2d movedim"
+).split()
 
 
 class Activations(MinMaxObserver):
@@ -65,6 +67,11 @@ class SimpleQuantizer(Quantizer):
 
     def annotate(self, model: GraphModule) -> GraphModule:
         for node in model.graph.nodes:
+            if node.op == "placeholder":
+                node.meta["quantization_annotation"] = QuantizationAnnotation(
+                    {}, self.activation, _annotated=True
+                )
+                continue
             if node.op != "call_function" or name_of(node) in MOVES or "getitem" in str(node.target):
                 continue
             name = name_of(node)

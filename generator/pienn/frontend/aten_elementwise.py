@@ -70,9 +70,11 @@ def function(reader: Reader, node: Node, x: Value, real: Function) -> Pending:
     return Pending(settle, tensor.shape)
 
 
-UNARY = """sigmoid tanh hardsigmoid hardswish silu gelu leaky_relu elu selu celu softplus mish abs neg exp log log1p expm1
-sqrt rsqrt square reciprocal sin cos atan erf sign floor ceil hardshrink softshrink logit log_sigmoid softsign tanhshrink
-threshold rrelu asinh""".split()
+UNARY = (
+    "sigmoid tanh hardsigmoid hardswish silu gelu leaky_relu elu selu celu softplus mish abs neg exp log log1p expm1 "
+    "sqrt rsqrt square reciprocal sin cos atan asinh erf sign floor ceil hardshrink softshrink logit log_sigmoid "
+    "threshold rrelu"
+).split()
 """ATen functions of one tensor whose other arguments, if any, are numbers."""
 
 

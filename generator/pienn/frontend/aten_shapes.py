@@ -98,6 +98,47 @@ def _transpose(reader: Reader, node: Node, **arguments: Any) -> Value:
     return permuted(reader, node, arguments["x"], tuple(order))
 
 
+@reads("aten.movedim.int", "aten.movedim.intlist", "aten.moveaxis.int")
+def _movedim(reader: Reader, node: Node, *, x: Value, source: Any, destination: Any) -> Value:
+    rank = len(reader.shape(node)) + 1
+    sources = [source] if isinstance(source, int) else list(source)
+    places = [destination] if isinstance(destination, int) else list(destination)
+    moves = {reader.axis(node, to, rank): reader.axis(node, at, rank) for at, to in zip(sources, places)}
+    rest = iter([axis for axis in range(rank - 1) if axis not in moves.values()])
+    return permuted(
+        reader, node, x, tuple(moves[axis] if axis in moves else next(rest) for axis in range(rank - 1))
+    )
+
+
+@reads("aten.pixel_shuffle.default", "aten.pixel_unshuffle.default", "aten.channel_shuffle.default")
+def _shuffle(reader: Reader, node: Node, *, x: Value, **sizes: int) -> Value:
+    """Reshape, permute, reshape; the tensors in between need no memory of their own."""
+    assert isinstance(x, (Tensor, Pending))
+    shape, layer = reader.shape(node), reader.layer(node)
+    if "groups" in sizes:
+        channels, height, width = x.shape
+        split: Shape = (sizes["groups"], channels // sizes["groups"], height, width)
+        order: Shape = (1, 0, 2, 3)
+    elif "upscale_factor" in sizes:
+        factor, (channels, height, width) = sizes["upscale_factor"], shape
+        split = (channels, factor, factor, height // factor, width // factor)
+        order = (0, 3, 1, 4, 2)
+    else:
+        factor, (channels, height, width) = sizes["downscale_factor"], x.shape
+        split = (channels, height // factor, factor, width // factor, factor)
+        order = (0, 2, 4, 1, 3)
+
+    def move(tensor: Tensor, low: float, high: float) -> Tensor:
+        parts = reshaped(reader, f"{layer}.split", tensor, split)
+        turned = Tensor(
+            reader.unique(f"{layer}.permute"), tuple(split[axis] for axis in order), tensor.encoding
+        )
+        reader.emit(Permute(result=turned, x=parts, order=order))
+        return reshaped(reader, layer, turned, shape)
+
+    return reader.moved(x, shape, move)
+
+
 def sliced(reader: Reader, layer: str, x: Tensor, axis: int, start: int, stop: int, step: int) -> Tensor:
     """Part of an axis; the bounds lie inside it."""
     size = len(range(start, stop, step))
@@ -158,7 +199,14 @@ def _unbind(reader: Reader, node: Node, *, x: Value, dim: int) -> Value:
     return tuple(_picked(reader, node, x, dim, index, shape) for index in range(x.shape[axis]))
 
 
-@reads("aten.split.Tensor", "aten.split_with_sizes.default", "aten.split.sizes", "aten.chunk.default")
+@reads(
+    "aten.split.Tensor",
+    "aten.split_with_sizes.default",
+    "aten.split.sizes",
+    "aten.chunk.default",
+    "aten.tensor_split.sections",
+    "aten.tensor_split.indices",
+)
 def _split(reader: Reader, node: Node, *, x: Value, dim: int, **_: Any) -> Value:
     assert isinstance(x, (Tensor, Pending))
     axis = reader.axis(node, dim, len(x.shape) + 1)

@@ -407,7 +407,7 @@ def _mean(
 ) -> Value:
     tensor = reader.activation(node, x)
     rank = len(tensor.shape) + 1
-    axes = range(rank) if not dim else dim
+    axes = dim or range(rank)
     chosen = tuple(sorted(reader.axis(node, axis, rank) for axis in axes))
 
     def make(result: Tensor) -> Mean:

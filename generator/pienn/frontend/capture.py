@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch.fx import GraphModule, Node
@@ -45,8 +45,7 @@ def capture(module: torch.nn.Module, example: Sequence[torch.Tensor]) -> GraphMo
     check_weights(module)
     module = module.eval() if not module.training else copy.deepcopy(module).eval()
     pairs = tuple(tensor if len(tensor) > 1 else torch.cat([tensor, tensor]) for tensor in example)
-    shapes = tuple({0: torch.export.Dim.AUTO} for _ in pairs)
-    return capture_program(_exported(module, pairs, shapes))
+    return capture_program(_exported(module, pairs))
 
 
 def capture_program(program: torch.export.ExportedProgram) -> GraphModule:
@@ -74,13 +73,15 @@ def capture_program(program: torch.export.ExportedProgram) -> GraphModule:
 def freeze(converted: torch.nn.Module, example: Sequence[torch.Tensor]) -> torch.export.ExportedProgram:
     """A converted (quantised) graph as a program with dynamic batch; `example` as for `capture`."""
     pairs = tuple(tensor if len(tensor) > 1 else torch.cat([tensor, tensor]) for tensor in example)
-    return _exported(converted, pairs, tuple({0: torch.export.Dim.AUTO} for _ in pairs))
+    return _exported(converted, pairs)
 
 
-def _exported(
-    module: torch.nn.Module, example: tuple[torch.Tensor, ...], shapes: Any
-) -> torch.export.ExportedProgram:
+def _exported(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> torch.export.ExportedProgram:
+    collection = torch.export.ShapesCollection()
+    for tensor in example:
+        collection[tensor] = {0: torch.export.Dim.AUTO}
     try:
+        shapes = collection.dynamic_shapes(module, example)
         with torch.no_grad():
             return torch.export.export(module, example, dynamic_shapes=shapes)
     except PiennError:
@@ -116,7 +117,8 @@ def check_inputs(program: torch.export.ExportedProgram) -> None:
         batch, *rest = meta.shape
         if isinstance(batch, int) and batch != 1:
             raise PiennError(
-                f"input {node.name}: the batch size {batch} is baked in: export with a dynamic batch axis, or with batch 1"
+                f"input {node.name}: the batch size {batch} is baked in: "
+                "export with a dynamic batch axis, or with batch 1"
             )
         if not all(isinstance(size, int) for size in rest):
             raise PiennError(
@@ -141,7 +143,9 @@ def _tensor(graph: GraphModule, node: Any) -> torch.Tensor | None:
 
 def _replace_batch_norm(graph: GraphModule, node: Node) -> None:
     """Fold into the convolution or linear before, else make it a depthwise 1x1 convolution, or a product and a sum."""
-    x, gamma, beta, mean, variance, training, _, epsilon, *_rest = node.args
+    x, gamma, beta, mean, variance, training, _, epsilon = (
+        cast("Any", node.args[place]) for place in range(8)
+    )
     if training:
         raise PiennError(f"{node.name}: batch norm is in training mode: call .eval() before export")
     running_mean, running_variance = _tensor(graph, mean), _tensor(graph, variance)
@@ -172,7 +176,7 @@ def _folded(graph: GraphModule, node: Node, x: Node, scale: torch.Tensor, shift:
     view[axis] = -1
     new_weight = (weight.double() * scale.reshape(view)).to(weight.dtype)
     new_bias = shift if old_bias is None else shift + old_bias.double() * scale
-    source = str(x.args[1].target)  # type: ignore[union-attr]
+    source = str(cast("Node", x.args[1]).target)
     with graph.graph.inserting_before(x):
         weight_node = _attribute(graph, f"{source}_folded", new_weight)
         bias_node = _attribute(graph, f"{source.rsplit('.', 1)[0]}.bias_folded", new_bias.to(weight.dtype))

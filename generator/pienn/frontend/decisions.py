@@ -70,12 +70,9 @@ def integer_weights(
         scale = scales[channel]
         while True:
             shift = exponent - x.exponent - scale
-            scaled = math.ldexp(float(bias[channel]), -(x.exponent + scale))
-            fits = False
-            if abs(scaled) < 2**31 and shift <= LARGEST_SHIFT:
-                whole = int(half_up(np.array(scaled)))
-                fits = sums_fit(abs(whole) + int(np.abs(row).sum()) * largest_input, shift)
-            if fits:
+            whole = half_up(np.array(math.ldexp(float(bias[channel]), -(x.exponent + scale))))
+            peak = float(np.abs(whole)) + float(np.abs(row).sum()) * largest_input
+            if peak < 2**31 and shift <= LARGEST_SHIFT and sums_fit(int(peak), shift):
                 break
             if shift == 0:
                 raise PiennError(
@@ -83,7 +80,7 @@ def integer_weights(
                     "int32: quantise the result more coarsely"
                 )
             row, scale = half_up(row / 2).astype(np.int64), scale + 1
-        rows[channel], scales[channel], biases[channel] = row, scale, whole
+        rows[channel], scales[channel], biases[channel] = row, scale, int(whole)
     return Weights(
         rows.reshape(codes.shape).astype(np.int8), biases.astype(np.int32), tuple(scales)
     ), exponent

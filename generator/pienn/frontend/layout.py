@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -58,7 +59,7 @@ class Layout:
         return self.memory == self.atoms(order)
 
     def axis_order(self) -> Shape | None:
-        """An order of whole torch axes that the memory holds, or None; channels last where sizes of 1 leave a choice."""
+        """An order of whole torch axes that the memory holds, or None; channels last where there is a choice."""
         rank = len(self.axes)
         for order in ((*range(1, rank), 0), tuple(range(rank))):
             if self.has_order(order):
@@ -109,9 +110,9 @@ class Layout:
                 for i in range(len(atoms) + 1)
             }
             ordered = sorted(bounds, reverse=True)
-            if any(a % b for a, b in zip(ordered, ordered[1:])):
+            if any(a % b for a, b in pairwise(ordered)):
                 return self, other
-            cuts += [a // b for a, b in zip(ordered, ordered[1:])]
+            cuts += [a // b for a, b in pairwise(ordered)]
         first, second = self.reshaped(cuts), other.reshaped(cuts)
         if first is None or second is None:
             return self, other

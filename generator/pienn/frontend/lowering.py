@@ -1,8 +1,9 @@
 """The quantised program as a `pienn.ir` graph: channels last, no batch axis.
 
-Convolutions, pools and resizing want images as `[H, W, C]`; linears and matrix products want their axis last; everything else takes
-the order it finds. Transposes appear only where the memory order found is not the one needed; permutes and
-reshapes of torch are bookkeeping (`layout.Layout`), and a linear behind a flattened image gets its columns permuted.
+Convolutions, pools and resizing want images as `[H, W, C]`; linears and matrix products want their axis
+last; everything else takes the order it finds. Transposes appear only where the memory order found is not
+the one needed; permutes and reshapes of torch are bookkeeping (`layout.Layout`), and a linear behind a
+flattened image gets its columns permuted.
 """
 
 from __future__ import annotations
@@ -397,7 +398,7 @@ def _prelu(low: Lowering, op: ops.Prelu) -> None:
 
 
 def _shared_order(low: Lowering, tensors: Sequence[Tensor]) -> Shape:
-    """An order of whole axes for operands that must agree: channels last if one of them has it, else what the first has."""
+    """An order of whole axes for all operands: channels last if one of them has it, else what the first has."""
     layouts = [low.held[tensor].layout for tensor in tensors if tensor in low.held]
     orders = [order for layout in layouts if (order := layout.axis_order()) is not None]
     last = _channels_last(len(tensors[0].shape))

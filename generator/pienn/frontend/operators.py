@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Union
+from typing import NamedTuple
 
 import numpy as np
 
@@ -60,7 +60,7 @@ class Weights:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Convolution:
-    """1-D or 2-D by the length of `strides`; codes `(O, I/groups, *kernel)`; `before`, `after`: padding by real zero."""
+    """1-D or 2-D by the length of `strides`; codes `(O, I/groups, *kernel)`; padding is by real zero."""
 
     result: Tensor
     x: Tensor
@@ -276,28 +276,28 @@ class Constant:
     values: np.ndarray
 
 
-Operator = Union[
-    Convolution,
-    TransposedConvolution,
-    Linear,
-    Matmul,
-    Binary,
-    Requantize,
-    Prelu,
-    Lookup,
-    Softmax,
-    MaxPool,
-    AveragePool,
-    Mean,
-    ResizeNearest,
-    ResizeBilinear,
-    Concat,
-    Slice,
-    Pad,
-    Reshape,
-    Permute,
-    Constant,
-]
+Operator = (
+    Convolution
+    | TransposedConvolution
+    | Linear
+    | Matmul
+    | Binary
+    | Requantize
+    | Prelu
+    | Lookup
+    | Softmax
+    | MaxPool
+    | AveragePool
+    | Mean
+    | ResizeNearest
+    | ResizeBilinear
+    | Concat
+    | Slice
+    | Pad
+    | Reshape
+    | Permute
+    | Constant
+)
 
 
 def operands(operator: Operator) -> Sequence[Tensor]:

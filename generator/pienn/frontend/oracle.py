@@ -1,7 +1,7 @@
 """The torch oracle: the quantised program in exact torch operations, in torch's layout, with batch.
 
-It is written from docs/SPEC.md alone and shares nothing with the graph interpreter: convolutions and products are float64
-torch operations on integers below 2**53 (exact), everything else is int64.
+It is written from docs/SPEC.md alone and shares nothing with the graph interpreter: convolutions and
+products are float64 torch operations on integers below 2**53 (exact), everything else is int64.
 """
 
 from __future__ import annotations

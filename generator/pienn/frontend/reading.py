@@ -1,7 +1,8 @@
 """From a torch program with quantise/dequantise nodes to the quantised program.
 
-Every node of the ATen graph has one of four values: an activation whose encoding is known; a `Pending` result that
-waits for the quantisation behind it; a constant; a tuple of these. README.md of this folder says which patterns are accepted.
+Every node of the ATen graph has one of four values: an activation whose encoding is known; a `Pending`
+result that waits for the quantisation behind it; a constant; a tuple of these. README.md of this folder
+says which patterns are accepted.
 """
 
 from __future__ import annotations
@@ -10,14 +11,16 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Union
+from typing import Any
 
 import numpy as np
 import torch
 from torch.fx import Node
+from torch.utils._pytree import tree_leaves
 
 from pienn.errors import PiennError
 from pienn.frontend import decisions
+from pienn.frontend.capture import check_inputs
 from pienn.frontend.operators import (
     Constant,
     Encoding,
@@ -61,7 +64,7 @@ class Pending:
         return replace(self, low=low, high=max(low, high))
 
 
-Value = Union[Tensor, Pending, Fixed, tuple["Value", ...], None]
+Value = Tensor | Pending | Fixed | tuple["Value", ...] | None
 Handler = Callable[..., "Value"]
 HANDLERS: dict[str, Handler] = {}
 """ATen operator -> what reads it; called with the reader, the node and the operator's arguments by schema name."""
@@ -103,7 +106,7 @@ class Reader:
             if node.op == "placeholder" and node.name in fixed:
                 self.values[node] = self._parameter(fixed[node.name])
             elif node.op == "placeholder":
-                self._check_input(node)
+                self.batches.add(str(node.meta["val"].shape[0]))
                 inputs.append(node)
                 self.values[node] = self._input(node)
             elif node.op == "call_function":
@@ -239,7 +242,7 @@ class Reader:
         return tensors
 
     def moved(self, value: Value, shape: Shape, move: Callable[[Tensor, float, float], Tensor]) -> Value:
-        """An operator that keeps the encoding: done at once on an activation, after its quantisation on a pending value."""
+        """An operator that keeps the encoding; on a pending value it waits for the quantisation."""
         if isinstance(value, Tensor):
             return move(value, -INFINITY, INFINITY)
         assert isinstance(value, Pending)
@@ -265,17 +268,6 @@ class Reader:
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise PiennError(f"{target}: the weights hold NaN or infinity")
         return Fixed(tensor.detach())
-
-    def _check_input(self, node: Node) -> None:
-        meta = node.meta.get("val")
-        if not isinstance(meta, torch.Tensor) or not meta.dim():
-            raise PiennError(f"input {node.name}: only tensors with a batch axis are supported")
-        batch = meta.shape[0]
-        if isinstance(batch, int) and batch != 1:
-            raise PiennError(
-                f"input {node.name}: the batch size {batch} is baked in: export with a dynamic batch axis, or with batch 1"
-            )
-        self.batches.add(str(batch))
 
     def _input(self, node: Node) -> Pending:
         shape = self.shape(node)
@@ -316,7 +308,7 @@ class Reader:
             return None
         handler = HANDLERS.get(target) or HANDLERS.get(getattr(node.target, "__name__", ""))
         arguments = self._arguments(node)
-        flat = torch.utils._pytree.tree_leaves(arguments)
+        flat = tree_leaves(arguments)
         if not any(isinstance(argument, (Tensor, Pending)) for argument in flat):
             return self._fold(node, arguments)
         if handler is None:
@@ -349,11 +341,7 @@ class Reader:
         target: Any = node.target
         if "dequantize_per" in str(target):
             return _dequantised(arguments)
-        steps = [
-            a
-            for a in torch.utils._pytree.tree_leaves(arguments)
-            if isinstance(a, Fixed) and a.step is not None
-        ]
+        steps = [a for a in tree_leaves(arguments) if isinstance(a, Fixed) and a.step is not None]
         real = self._evaluated(node, target, arguments, lambda fixed: fixed.real)
         moves = str(target).split(".")[1:2] in (
             ["permute"],
@@ -487,4 +475,5 @@ def read(program: torch.export.ExportedProgram) -> QuantisedProgram:
     from pienn.frontend import aten_elementwise, aten_shapes, aten_windows
 
     assert aten_elementwise and aten_shapes and aten_windows  # they register themselves
+    check_inputs(program)
     return Reader(program).read()
