@@ -103,7 +103,7 @@ def test_single_instructions_have_the_bytes_of_llvm(tool) -> None:
     )
     refused = {
         int(number)
-        for number in re.findall(r"^<stdin>:(\d+):\d+: error", run.stderr, re.M)
+        for number in re.findall(r"^<stdin>:(\d+):\d+: error", run.stderr, re.MULTILINE)
     }
     accepted = [
         text for number, text in enumerate(statements, 1) if number not in refused

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 
 from pienn.isa.expressions import Expression, Name, Value
 from pienn.isa.program import Align, Fragment, Layout, Relocation, Section, Symbol, Words
-from pienn.isa.source import AssemblyError, Location, Statement, split_operands
+from pienn.isa.source import AssemblyError, Statement, split_operands
 from pienn.isa.target import Target
-from pienn.isa.xtensa_code import Code, Literal, Mark, is_named, out_of_reach, symbol_of
-from pienn.isa.xtensa_forms import CALLS, NOT_LAST_IN_LOOP, Machine, expand_constant, fits, make, narrowed
+from pienn.isa.xtensa_code import Code, Literal, Mark, out_of_reach
+from pienn.isa.xtensa_forms import CALLS, Machine, expand_constant, fits, make, narrowed
+from pienn.isa.xtensa_loops import check_loops
 from pienn.isa.xtensa_planner import Planner
 from pienn.isa.xtensa_statement import Reader
 
@@ -49,14 +50,13 @@ class Xtensa(Target):
     }
     data_relocations = {4: "R_XTENSA_32"}
     align_is_exponent = False
+    pads_section_ends = False
 
     def __init__(self, revision: int | None) -> None:
         super().__init__(revision)
         self.mode = Mode()
         self.saved: list[tuple[str, Mode]] = []
         self.reader = Reader(self.isa)
-        self.loop_ends: set[int] = set()
-        self.notes: list[str] = []
 
     def predefined_macros(self) -> dict[str, str]:
         return {"__XTENSA__": "1", "__XTENSA_EL__": "1", "__XTENSA_WINDOWED_ABI__": "1"}
@@ -73,9 +73,6 @@ class Xtensa(Target):
         if machine is None:
             return False
         literal = None
-        place_symbol = symbol_of(machine.place) if machine.place is not None else None
-        if machine.is_loop:
-            self._check_loop(machine, place_symbol, statement)
         if specific:
             machines: tuple[Machine, ...] = (machine,)
         else:
@@ -107,38 +104,12 @@ class Xtensa(Target):
                 literal=literal,
             )
         )
-        if machine.is_loop and place_symbol is not None:
-            self.loop_ends.add(id(place_symbol))
         return True
 
-    def _check_loop(self, machine: Machine, end: Symbol | None, statement: Statement) -> None:
-        if end is None:
-            raise statement.error(f"{machine.mnemonic} needs a label: the end of the loop")
-        if end.fragment is not None:
-            raise statement.error(f"the end of the loop, {end.name}, must come after the {machine.mnemonic}")
-
     def label(self, name: str, assembler: Assembler) -> None:
-        if not assembler.current.is_code:
-            return
-        location = assembler.statement.location
-        if name in assembler.symbols and id(assembler.symbols[name]) in self.loop_ends:
-            self._check_last_in_loop(assembler, location, name)
-        assembler.append(Mark(location, aligning=self.mode.transform and not name.startswith((".Ln", ".LM"))))
-
-    def _check_last_in_loop(self, assembler: Assembler, location: Location, name: str) -> None:
-        for fragment in reversed(assembler.current.fragments):
-            if isinstance(fragment, Code):
-                last = fragment.machines[-1]
-                if last.mnemonic in NOT_LAST_IN_LOOP:
-                    raise AssemblyError(
-                        location, f"{last.mnemonic} cannot be the last instruction of the loop ending at {name}: "
-                        "the hardware would not loop; put another one (nop) after it"
-                    )  # fmt: skip
-                if last.is_loop and last.place is not None and is_named(last.place, name):
-                    raise AssemblyError(
-                        location, f"the loop ending at {name} is empty: give it an instruction"
-                    )
-                return
+        if assembler.current.is_code:
+            aligning = self.mode.transform and not name.startswith((".Ln", ".LM"))
+            assembler.append(Mark(assembler.statement.location, aligning=aligning))
 
     def code_alignment(self, alignment: int, maximum: int | None, statement: Statement) -> Align:
         """Padding in Xtensa code is zero bytes, as GNU as does it: an alignment stands where no path leads."""
@@ -239,6 +210,7 @@ class Xtensa(Target):
             )
         for section in sections:
             if any(isinstance(fragment, Code) for fragment in section.fragments):
+                assembler.warnings += check_loops(section)
                 Planner(self.isa, section, assembler).run()
         for section in sections:
             offset = 0

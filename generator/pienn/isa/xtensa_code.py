@@ -109,7 +109,7 @@ def out_of_reach(machine: Machine, distance: int) -> str:
         "call": "its target must be 4-aligned (.align 4)" if distance % 4 else "split the code",
     }.get("call" if machine.is_call else machine.mnemonic, "move the target nearer")
     if machine.is_loop:
-        remedy = "shorten the loop body, or leave out the _ prefix so that the long form can be used"
+        remedy = "shorten the loop body; longer ones need a counter other than a1 and no _ before the loop"
     return f"{machine.mnemonic}: the target is {distance} bytes away, reach is {operand.limits()}: {remedy}"
 
 
@@ -119,8 +119,3 @@ def symbol_of(expression: Expression) -> Symbol | None:
         return evaluate(expression, known_distance).plus
     except ExpressionError:
         return None
-
-
-def is_named(expression: Expression, name: str) -> bool:
-    symbol = symbol_of(expression)
-    return symbol is not None and symbol.name == name

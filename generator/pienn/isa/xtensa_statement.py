@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _REGISTER = re.compile(r"[$%]?([a-zA-Z]+)(\d+)$")
 _SAME = {"bbsi.l": "bbsi", "bbci.l": "bbci"}
+_EXPANDABLE = ("addi", "addmi", "l8ui", "l16ui", "l16si", "l32i", "s8i", "s16i", "s32i")
 _FILES = {"a": "address", "q": "vector", "f": "float", "b": "boolean", "m": "MAC16"}
 
 
@@ -24,6 +25,7 @@ class Reader:
 
     def __init__(self, isa: Isa) -> None:
         self.isa = isa
+        self.operands: list[tuple[str, int]] = []  # text and place of the operands of the last statement
         self.special = self._register_numbers(("rsr.", "wsr.", "xsr."), 8, 8)
         self.user_read = self._register_numbers(("rur.",), 4, 8)
         self.user_write = self._register_numbers(("wur.",), 8, 8)
@@ -71,6 +73,7 @@ class Reader:
                 f"{name} needs {len(instruction.operands)} operand(s), not {len(operands)}: {instruction.syntax}",
                 start if operands else max(0, start - 1),
             )
+        self.operands = operands
         machine = self._values(instruction, operands, statement, assembler)
         self._check_writes(machine, statement, operands)
         if name == "extui" and machine.values["sae"] + machine.values["op2p1"] > 32:
@@ -189,25 +192,16 @@ class Reader:
             written[key] = operand.name
 
     def limit_error(self, machine: Machine, statement: Statement) -> AssemblyError:
-        """The message for the first operand that cannot be encoded."""
-        for operand in machine.instruction.operands:
+        """The message for the first operand of the statement read last that cannot be encoded."""
+        for number, operand in enumerate(machine.instruction.operands):
             value = machine.values.get(operand.name)
             if value is not None and not operand.allows(value):
-                digits = [m.start() for m in re.finditer(r"[-+\w(]+", statement.text)]
-                position = [o.name for o in machine.instruction.operands].index(operand.name) + 1
-                commas = [i for i, c in enumerate(statement.text) if c == ","]
-                index = (
-                    commas[position - 2] + 1
-                    if 2 <= position <= len(commas) + 1
-                    else digits[-1]
-                    if digits
-                    else 0
-                )
-                while index < len(statement.text) - 1 and statement.text[index] == " ":
-                    index += 1
+                remedy = f"use {operand.limits()}"
+                if machine.mnemonic in _EXPANDABLE:
+                    remedy += ", or movi the number into a register"
+                _, index = self.operands[min(number, len(self.operands) - 1)]
                 return statement.error(
-                    f"{machine.mnemonic}: {operand.name} = {value} is not possible, use {operand.limits()}",
-                    index,
+                    f"{machine.mnemonic}: {operand.name} = {value} is not possible, {remedy}", index
                 )
         raise AssertionError("every operand fits")
 
