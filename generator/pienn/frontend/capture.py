@@ -161,26 +161,27 @@ def _replace_batch_norm(graph: GraphModule, node: Node) -> None:
 
 
 def _folded(graph: GraphModule, node: Node, x: Node, scale: torch.Tensor, shift: torch.Tensor) -> bool:
+    arguments: list[Any] = list(x.args)
     axis = OUTPUT_AXIS.get(x.target)  # type: ignore[arg-type]
-    weight = _tensor(graph, x.args[1]) if axis is not None else None
-    grouped = axis == 1 and len(x.args) > 6 and x.args[6] != 1
+    weight = _tensor(graph, arguments[1]) if axis is not None else None
+    grouped = axis == 1 and len(arguments) > 6 and arguments[6] != 1
     if weight is None or len(x.users) != 1 or grouped or weight.shape[axis or 0] != len(scale):
         return False
     if x.target is aten.linear.default and x.meta["val"].dim() != 2:
         return False
-    old_bias = _tensor(graph, x.args[2]) if len(x.args) > 2 and x.args[2] is not None else None
-    if len(x.args) > 2 and x.args[2] is not None and old_bias is None:
+    old_bias = _tensor(graph, arguments[2]) if len(arguments) > 2 and arguments[2] is not None else None
+    if len(arguments) > 2 and arguments[2] is not None and old_bias is None:
         return False
     assert axis is not None
     view = [1] * weight.dim()
     view[axis] = -1
     new_weight = (weight.double() * scale.reshape(view)).to(weight.dtype)
     new_bias = shift if old_bias is None else shift + old_bias.double() * scale
-    source = str(cast("Node", x.args[1]).target)
+    source = str(arguments[1].target)
     with graph.graph.inserting_before(x):
         weight_node = _attribute(graph, f"{source}_folded", new_weight)
         bias_node = _attribute(graph, f"{source.rsplit('.', 1)[0]}.bias_folded", new_bias.to(weight.dtype))
-    x.args = (x.args[0], weight_node, bias_node, *x.args[3:])
+    x.args = (arguments[0], weight_node, bias_node, *arguments[3:])
     node.replace_all_uses_with(x)
     return True
 

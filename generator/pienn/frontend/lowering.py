@@ -73,13 +73,19 @@ class Lowering:
             self.held[tensor] = Held(value, shape, Layout.ordered(tensor.shape, order))
         for operator in self.program.operators:
             RULES[type(operator)](self, operator)
+        returned = {self.held[tensor].value for tensor in self.program.inputs}
         for name, tensor in self.program.outputs:
             if tensor in self.constants:
                 raise PiennError(f"output {name}: it does not depend on the input")
             order = self.held[tensor].layout.axis_order() or tuple(range(len(tensor.shape)))
             if not order:
                 raise PiennError(f"output {name}: a result without axes besides the batch is not supported")
-            self.builder.output(name, self.arranged(tensor, order), order)
+            value = self.arranged(tensor, order)
+            if value in returned:
+                encoding = {"exponent": tensor.exponent, "zero_point": tensor.zero_point}
+                value = self.builder.requantize(value, layer=self._name(f"{tensor.name}.copy"), **encoding)
+            returned.add(value)
+            self.builder.output(name, value, order)
         return self.builder.build()
 
     # ---- moving
