@@ -29,8 +29,9 @@ def read_inputs(path: Path, names: Sequence[str]) -> tuple[Tensor, ...]:
     float32/float64 hold reals; int8 and uint8 are taken as the reals they show. No pickled arrays.
     """
     try:
-        loaded = np.load(path, allow_pickle=False)
-        stored = {"": loaded} if isinstance(loaded, np.ndarray) else {k: loaded[k] for k in loaded.files}
+        with path.open("rb") as stream:
+            loaded = np.load(stream, allow_pickle=False)
+            stored = {"": loaded} if isinstance(loaded, np.ndarray) else {k: loaded[k] for k in loaded.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, MemoryError) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0][:100]
         raise PiennError(f"{path}: no readable .npz or .npy of plain arrays ({reason})") from None

@@ -55,6 +55,18 @@ class QuantizedModel:
         """The same of every quantised activation, by module path."""
         return {} if self.outcome is None else self.outcome.layer_sqnr
 
+    def to_json(self) -> dict[str, Any]:
+        """Recipe and SQNRs for machines; every entry is None or empty where a quantised program was read."""
+        if self.outcome is None:
+            return {
+                "recipe": None,
+                "recipe_text": None,
+                "output_sqnr_db": None,
+                "layer_sqnr_db": {},
+                "tried": [],
+            }
+        return {"recipe_text": str(self.outcome.recipe), **rounded(self.outcome.to_json())}
+
     @cached_property
     def lowered(self) -> Lowered:
         """The bit-exact oracle and the graph."""

@@ -6,6 +6,7 @@ the calibration inputs. Labels and test data play no part.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
@@ -79,10 +80,12 @@ class Outcome:
     tried: list[tuple[Recipe, float]] = field(default_factory=list)
 
     def to_json(self) -> dict[str, object]:
+        """Plain figures; layer names hold only `A-Z a-z 0-9 _ .`."""
+        layers = {re.sub(r"[^A-Za-z0-9_.]", "_", k)[:180]: v for k, v in self.layer_sqnr.items()}
         return {
             "recipe": asdict(self.recipe),
             "output_sqnr_db": self.output_sqnr,
-            "layer_sqnr_db": self.layer_sqnr,
+            "layer_sqnr_db": layers,
             "tried": [{"recipe": asdict(r), "output_sqnr_db": v} for r, v in self.tried],
         }
 
