@@ -9,7 +9,6 @@
 #include "sim.h"
 #include "vector.h"
 
-#define ALWAYS_INLINE inline __attribute__((always_inline))
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 
@@ -47,7 +46,7 @@ typedef struct CodePage {
     Decoded slots[];   // PAGE_SIZE / slot size + padding of "not decoded" entries at the end
 } CodePage;
 
-enum { RECENT = 16 };
+enum { RECENT = 256 };
 
 typedef struct Cache {
     uint32_t sets, ways, line_shift;

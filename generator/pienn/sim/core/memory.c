@@ -110,33 +110,65 @@ void memory_write_slow(Machine *m, uint32_t pc, uint32_t address, const void *da
         m->write_page[(address + i) >> PAGE_BITS][(address + i) & (PAGE_SIZE - 1)] = ((const uint8_t *)data)[i];
 }
 
-// The checks of one access; marks the bytes of a permitted store as written.
-void memory_check(Machine *m, uint32_t pc, uint32_t address, uint32_t size, bool write) {
-    if ((m->options & SIM_CHECK_ALIGNMENT) && size <= 4 && address % size)
-        machine_stop(m, pc, SIM_STOP_MISALIGNED, address);
-    if (!(m->options & SIM_CHECK_MEMORY))
-        return;
+// Which byte of an access breaks which rule; called only when some byte is not plainly good.
+static _Noreturn void refuse(Machine *m, uint32_t pc, uint32_t address, uint32_t size, bool write) {
     uint8_t watched = write ? SIM_WATCH_WRITE : SIM_WATCH_READ;
-    uint8_t *place[16];
     for (uint32_t i = 0; i < size; i++) {
-        uint8_t *page = m->shadow_page[(address + i) >> PAGE_BITS];
+        const uint8_t *page = m->shadow_page[(address + i) >> PAGE_BITS];
         if (!page)
             fault(m, pc, address + i, write);
-        place[i] = page + ((address + i) & (PAGE_SIZE - 1));
-        uint8_t state = *place[i];
+        uint8_t state = page[(address + i) & (PAGE_SIZE - 1)];
         if (!(state & SIM_DECLARED))
             machine_stop(m, pc, SIM_STOP_UNDECLARED, address + i);
         if (write ? state & SIM_CONSTANT : !(state & SIM_WRITTEN))
             machine_stop(m, pc, write ? SIM_STOP_READ_ONLY : SIM_STOP_UNWRITTEN, address + i);
-        if ((state & watched) && pc != m->watch_passed)
+        if (state & watched)
             machine_stop(m, pc, SIM_STOP_WATCHPOINT, address + i);
     }
-    if (write) {
-        if (!m->write_page[address >> PAGE_BITS] || !m->write_page[(address + size - 1) >> PAGE_BITS])
-            fault(m, pc, address, true);
-        for (uint32_t i = 0; i < size; i++)
-            *place[i] |= SIM_WRITTEN;
+    machine_stop(m, pc, SIM_STOP_UNMAPPED, address);
+}
+
+// Shadow bytes of an access inside one page are looked at eight at a time.
+static bool all_good(const uint8_t *shadow, uint32_t size, uint8_t mask, uint8_t wanted) {
+    uint32_t i = 0;
+    for (; i + 8 <= size; i += 8) {
+        uint64_t word;
+        memcpy(&word, shadow + i, 8);
+        if ((word & mask * 0x0101010101010101u) != wanted * 0x0101010101010101u)
+            return false;
     }
+    for (; i < size; i++)
+        if ((shadow[i] & mask) != wanted)
+            return false;
+    return true;
+}
+
+// The checks of one access; marks the bytes of a permitted store as written.
+void memory_check(Machine *m, uint32_t pc, uint32_t address, uint32_t size, bool write) {
+    if ((m->options & SIM_CHECK_ALIGNMENT) && size <= 4 && address % size)
+        machine_stop(m, pc, SIM_STOP_MISALIGNED, address);
+    if (size == 16 && m->page_kind[address >> PAGE_BITS] == SIM_TCM && m->shadow_page[address >> PAGE_BITS])
+        machine_stop(m, pc, SIM_STOP_MISALIGNED, address); // the TCM's port is narrower
+    if (!(m->options & SIM_CHECK_MEMORY))
+        return;
+    uint8_t mask = SIM_DECLARED | (write ? SIM_CONSTANT | SIM_WATCH_WRITE : SIM_WRITTEN | SIM_WATCH_READ);
+    uint8_t wanted = write ? SIM_DECLARED : SIM_DECLARED | SIM_WRITTEN;
+    if (pc == m->watch_passed)
+        mask &= (uint8_t)~(SIM_WATCH_READ | SIM_WATCH_WRITE);
+    uint32_t inside = PAGE_SIZE - (address & (PAGE_SIZE - 1));
+    for (uint32_t done = 0; done < size;) { // at most two pages
+        uint32_t piece = inside < size - done ? inside : size - done;
+        uint8_t *page = m->shadow_page[(address + done) >> PAGE_BITS];
+        uint8_t *shadow = page ? page + ((address + done) & (PAGE_SIZE - 1)) : NULL;
+        if (!shadow || !all_good(shadow, piece, mask, wanted))
+            refuse(m, pc, address, size, write);
+        if (write && !m->write_page[(address + done) >> PAGE_BITS])
+            fault(m, pc, address + done, true);
+        done += piece;
+        inside = PAGE_SIZE;
+    }
+    for (uint32_t i = 0; write && i < size; i++)
+        m->shadow_page[(address + i) >> PAGE_BITS][(address + i) & (PAGE_SIZE - 1)] |= SIM_WRITTEN;
 }
 
 // ---------------------------------------------------------------------------------------------- caches
