@@ -32,7 +32,7 @@ def buffers(draw, maximum):
 @settings(deadline=None, max_examples=200)
 @given(buffers(14))
 def test_no_two_live_buffers_overlap(found):
-    placement = place(found, nodes=2000)
+    placement = place(found, steps=20_000)
     assert_valid(found, placement)
     if placement.total == placement.lower_bound:
         assert placement.optimal
@@ -78,7 +78,7 @@ def test_greedy_fails_and_search_succeeds():
             Buffer(f"b{i}", random.randint(1, 12) * ALIGNMENT, first, first + random.randint(1, 5))
             for i, first in enumerate(random.randint(0, 8) for _ in range(10))
         ]
-        greedy, searched = place(found, nodes=0), place(found)
+        greedy, searched = place(found, steps=0), place(found)
         assert_valid(found, searched)
         assert searched.total <= greedy.total
         seen_gap += searched.total < greedy.total

@@ -8,17 +8,19 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 
-from pienn.codegen.generate import describe, generate
+from pienn.codegen.generate import generate
 from pienn.codegen.sources import component_folder
 from pienn.errors import PiennError
 from pienn.plan.plan import Plan
 
-FLAGS = ("-std=c11", "-O2", "-fPIC", "-shared", "-DPIENN_TAP")
+LAYER_FLAGS = ("-std=c11", "-O2", "-fPIC", "-ffunction-sections")
+MODEL_FLAGS = ("-std=c11", "-O1", "-fPIC", "-shared", "-DPIENN_TAP")
 RANK = 4
 
 
@@ -65,29 +67,41 @@ def compile_files(
         raise PiennError(f"the C compiler failed: {first}")
 
 
+@cache
+def _layers(folder: Path) -> Path:
+    """The reference layers as one shared library, compiled once per process into `folder`."""
+    component = component_folder()
+    library = folder / "libpienn_reference.so"
+    sources = sorted((component / "src_ref").glob("*.c"))
+    includes = [component / "include", component / "src_ref"]
+    compile_files(sources, library, [*LAYER_FLAGS, "-shared"], includes)
+    return library
+
+
+@cache
+def _process_folder() -> tempfile.TemporaryDirectory[str]:
+    """Removed when the process ends."""
+    return tempfile.TemporaryDirectory(prefix="pienn-layers-")
+
+
 class Native:
     """A plan as a shared library of this machine; use as a context manager, or call close()."""
 
-    def __init__(self, plan: Plan, flags: Sequence[str] = FLAGS):
+    def __init__(self, plan: Plan):
         self.plan = plan
+        layers = _layers(Path(_process_folder().name))
         self._folder = tempfile.TemporaryDirectory(prefix="pienn-native-")
         folder = Path(self._folder.name)
-        self.model = describe(plan, "model")
-        generate(plan, folder, "model")
-        component = component_folder()
-        library = folder / "model.so"
-        sources = [
-            folder / "model.c",
-            folder / "model_weights.c",
-            *sorted((component / "src_ref").glob("*.c")),
-        ]
         try:
-            compile_files(sources, library, flags, [folder, component / "include", component / "src_ref"])
-        except PiennError:
+            files = generate(plan, folder, "model")
+            library = folder / "model.so"
+            sources = [*(path for path in files if path.suffix == ".c"), layers]
+            flags = [*MODEL_FLAGS, f"-Wl,-rpath,{layers.parent}"]
+            compile_files(sources, library, flags, [folder, component_folder() / "include"])
+            self._library = ctypes.CDLL(str(library))
+        except BaseException:
             self._folder.cleanup()
             raise
-        self._library = ctypes.CDLL(str(library))
-        self.library_bytes = library.stat().st_size
 
     def __enter__(self) -> Native:
         return self

@@ -245,7 +245,7 @@ def _tensors(
         written[call.op.result] = (first, step)
     owners: dict[str, str] = {}
     tensors: dict[SSAValue, Tensor] = {}
-    last_read = _last_reads(graph, written, end)
+    last_read = _last_reads(graph, written, views, end)
     for value in [*arguments, *(op.result for op in graph.ops if is_activation(op.result))]:
         view, owner = views[value], value.owner
         first = written.get(value, (-1, -1))[0]
@@ -263,15 +263,19 @@ def _tensors(
     return tensors
 
 
-def _last_reads(graph: Graph, written: Mapping[SSAValue, tuple[int, int]], end: int) -> dict[SSAValue, int]:
-    """The last call that reads each value's bytes; a view passes on what its own readers do."""
+def _last_reads(
+    graph: Graph, written: Mapping[SSAValue, tuple[int, int]], views: Mapping[SSAValue, View], end: int
+) -> dict[SSAValue, int]:
+    """The last call that reads each value's bytes; a view of the same bytes passes on what its own readers do."""
     last: dict[SSAValue, int] = {port.value: end for port in graph.outputs}
     for op in reversed(graph.ops):
         if isinstance(op, ConstantOp):
             continue
-        step = written.get(op.result, (-1, -1))[1]
-        if op.short_name in VIEWS:
-            step = max(step, last.get(op.result, -1))
+        own = written.get(op.result, (-1, -1))[1]
         for operand in op.operands:
+            if not is_activation(operand):
+                continue
+            shared = op.short_name in VIEWS and views[operand].storage == views[op.result].storage
+            step = max(own, last.get(op.result, -1)) if shared else own
             last[operand] = max(last.get(operand, -1), step)
     return last

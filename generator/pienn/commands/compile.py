@@ -1,0 +1,68 @@
+"""`pienn compile`: a graph file or a checkpoint becomes C."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pienn.codegen.generate import describe, generate
+from pienn.codegen.names import identifier
+from pienn.commands.models import Source, source_options
+from pienn.commands.results import json_option, write_json
+from pienn.passes.pipeline import pipeline
+from pienn.plan.plan import TARGETS, plan
+
+
+@click.command()
+@source_options
+@click.option(
+    "--target", type=click.Choice(TARGETS), default="host", show_default=True, help="What the C is for."
+)
+@click.option(
+    "-o", "--output", "folder", type=click.Path(path_type=Path), required=True, help="Folder for the C files."
+)
+@click.option("--name", help="Name of the model in C [default: the file's stem].")
+@click.option(
+    "--arena",
+    type=click.Choice(["static", "caller"]),
+    default="static",
+    show_default=True,
+    help="Whether <name>_run brings its own arena, or only <name>_run_in exists.",
+)
+@json_option
+def compile(  # the command's name
+    source: Source, target: str, folder: Path, name: str | None, arena: str, json_file: str | None
+) -> None:
+    """Turn MODEL (.pie, or .pt2/.pt with torch installed) into C.
+
+    \b
+    pienn compile model.pie --target esp32p4 -o generated
+    pienn compile model.pt --factory model:build --calibration inputs.npz --target host -o generated --name kws
+    """
+    graph = source.graph()
+    planned = plan(pipeline(graph, target), target)
+    name = name or identifier(source.stem)
+    digest = str(graph.meta.get("content", ""))[:16]
+    origin = f" from {source.file_name}" + (f" (content {digest})" if digest else "")
+    files = generate(planned, folder, name, arena, origin)
+    model = describe(planned, name, arena)
+    results: dict[str, Any] = {
+        "name": name,
+        "target": target,
+        "files": [str(path) for path in files],
+        "weight_bytes": model.weight_bytes,
+        **planned.to_json(),
+    }
+    write_json(results, json_file)
+    if json_file == "-":
+        return
+    memory = planned.arena
+    proof = "proven optimal" if memory.optimal else "not proven optimal"
+    kernels = len({call.kernel.name for call in planned.calls})
+    print(
+        f"{name}: {len(planned.calls)} calls of {kernels} kernels, {planned.macs} MAC, {model.weight_bytes} bytes of constants"
+    )
+    print(f"arena: {memory.total} bytes, lower bound {memory.lower_bound}, {proof}")
+    print(f"written: {folder}/ " + " ".join(path.name for path in files))
