@@ -11,8 +11,8 @@ from pienn.errors import PiennError
 from pienn.frontend import checkpoint, pt2
 from pienn.frontend.calibration import check_shapes, random_inputs, read_inputs
 from pienn.frontend.capture import freeze
-from pienn.frontend.model import QuantizedModel, identifier, quantize, silent
-from pienn.frontend.recipe import Progress
+from pienn.frontend.model import QuantizedModel, identifier, quantize
+from pienn.frontend.recipe import Progress, no_progress
 
 
 def load_quantized(
@@ -22,7 +22,7 @@ def load_quantized(
     calibration: Path | None,
     random: int | None,
     seed: int = 0,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
     **options: object,
 ) -> QuantizedModel:
     """A quantised model from a `.pt2` file, or from a factory with optional weights.

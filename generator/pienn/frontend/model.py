@@ -22,7 +22,7 @@ from pienn.frontend.calibration import Batches, as_tensor, batches
 from pienn.frontend.capture import capture, freeze
 from pienn.frontend.pt2e import convert_pt2e, prepare_pt2e
 from pienn.frontend.quantizer import WEIGHTED, Pow2Quantizer, layer_name, operator_name
-from pienn.frontend.recipe import Outcome, Progress, Tuner
+from pienn.frontend.recipe import Outcome, Progress, Tuner, no_progress
 
 if TYPE_CHECKING:
     from pienn.frontend.lowering import Lowered
@@ -110,10 +110,6 @@ def rounded(value: Any) -> Any:
     return [rounded(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def silent(what: str, done: int, total: int) -> None:
-    """No progress shown."""
-
-
 def prepare(module: nn.Module, found: Batches, concat: str = "shared") -> GraphModule:
     """The captured, batch-norm-free graph of an eval-mode module with observers in it; the module stays as it is."""
     for name, tensor in module.state_dict().items():
@@ -186,7 +182,7 @@ def quantize(
     refine: bool | None = None,
     concat: str = "shared",
     name: str = "model",
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> QuantizedModel:
     """Quantise an eval-mode module to int8 with power-of-two exponents, on calibration inputs.
 

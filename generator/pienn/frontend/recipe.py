@@ -29,7 +29,11 @@ from pienn.frontend.observers import ActivationObserver, WeightObserver
 from pienn.frontend.ranges import ACTIVATION_RULES, GRANULARITIES, WEIGHT_RULES
 
 Progress = Callable[[str, int, int], None]
-"""Called with (what, steps done, steps in all)."""
+"""Called with (what, steps done, steps in all; 0 where that is not known)."""
+
+
+def no_progress(what: str, done: int, total: int) -> None:
+    """Shows nothing."""
 
 
 @dataclass(frozen=True)
