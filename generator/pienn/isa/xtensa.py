@@ -93,6 +93,7 @@ class Xtensa(Target):
             assert machine.place is not None
             literal = self._spare_literal(machine.place, assembler)
         assembler.current.alignment = max(assembler.current.alignment, 4)
+        assembler.current.flags = assembler.current.flags or "ax"
         assembler.append(
             Code(
                 statement.location,
@@ -107,9 +108,8 @@ class Xtensa(Target):
         return True
 
     def label(self, name: str, assembler: Assembler) -> None:
-        if assembler.current.is_code:
-            aligning = self.mode.transform and not name.startswith((".Ln", ".LM"))
-            assembler.append(Mark(assembler.statement.location, aligning=aligning))
+        aligning = self.mode.transform and not name.startswith((".Ln", ".LM"))
+        assembler.append(Mark(assembler.statement.location, aligning=aligning))
 
     def code_alignment(self, alignment: int, maximum: int | None, statement: Statement) -> Align:
         """Padding in Xtensa code is zero bytes, as GNU as does it: an alignment stands where no path leads."""

@@ -17,6 +17,7 @@ GNU as reaches, the section is cut into the same fragments: some fixed bytes and
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -241,7 +242,7 @@ class Layout(Generic[Payload]):
         fragments = self.fragments
         for number, fragment in enumerate(fragments):
             if fragment.size == 0 and fragment.tail in (Tail.ALIGN, Tail.ALIGN_TARGET, Tail.ALIGN_IF_TARGET):
-                for following in fragments[number + 1 :]:
+                for following in itertools.islice(fragments, number + 1, None):
                     if following.size or following.tail is not Tail.ALIGN_IF_TARGET:
                         break
                     following.fix()
