@@ -38,21 +38,24 @@ def read_elf(data: bytes, name: str = "<elf>") -> Executable:
         symbols = _symbols(data, section_at, section_size, section_count)
     except (struct.error, IndexError) as error:
         raise PiennError(f"{name}: damaged ELF file: {error}") from error
-    return Executable(tuple(segments), symbols, {}, {}, entry, MACHINES[machine])
+    return Executable(tuple(segments), symbols, entry=entry, target=MACHINES[machine])
 
 
 def _segments(data: bytes, at: int, size: int, count: int) -> list[Segment]:
+    """Loadable segments. One whose load address differs from its run address (initialised data, to be copied by
+    the program's start code) is given at both."""
     found: list[Segment] = []
     for index in range(count):
-        kind, offset, address, _, in_file, in_memory, flags, _ = struct.unpack_from(
+        kind, offset, run, stored, in_file, in_memory, flags, _ = struct.unpack_from(
             "<8I", data, at + index * size
         )
         if kind != _LOAD or not in_memory:
             continue
         letters = "a" + "w" * bool(flags & 2) + "x" * bool(flags & 1)
-        found.append(
-            Segment(f"segment {index}", address, data[offset : offset + in_file], in_memory, letters)
-        )
+        content = data[offset : offset + in_file]
+        found.append(Segment(f"segment {index}", run, content, in_memory, letters))
+        if stored != run and in_file:
+            found.append(Segment(f"segment {index} as stored", stored, content, in_file, "a"))
     return found
 
 

@@ -253,6 +253,11 @@ class Machine:
             return f"{address:#x} ({start - address} bytes before {name})"
         return f"{address:#x} ({address - start - size} bytes after the end of {name})"
 
+    def region_name(self, address: int) -> str | None:
+        """The name of the region that holds an address."""
+        space = self._space_of(address)
+        return space.region.name if space else None
+
     def _space_of(self, address: int) -> _Space | None:
         for space in self._spaces.values():
             if space.region.base <= address < space.region.base + space.region.size:
@@ -349,6 +354,10 @@ class Machine:
         if name.lower() in self._fields:
             return name.lower(), 0
         raise PiennError(f"{name}: {self.target} has no such register")
+
+    def snapshot(self) -> dict[str, np.ndarray]:
+        """A copy of the whole register state, by field."""
+        return {name: view.copy() for name, view in self._fields.items()}
 
     def q(self, number: int, lanes: str = "s8") -> np.ndarray:
         """A q register as lanes of a type (`s8` .. `u64`, `f32`), lane 0 first; a copy."""

@@ -25,7 +25,7 @@ def _machine(revision: int) -> Machine:
 def _map(machine: Machine, address: int, size: int) -> None:
     """Vectors name addresses of their own choice: map the pages they touch."""
     for page in range(address // PAGE, (address + size - 1) // PAGE + 1):
-        if machine._space_of(page * PAGE) is None:
+        if machine.region_name(page * PAGE) is None:
             machine.map(Region(f"page {page:#x}", "SRAM", page * PAGE, PAGE, Permission(7)))
 
 

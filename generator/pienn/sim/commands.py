@@ -1,0 +1,114 @@
+"""The `pienn sim` commands."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from pienn.errors import PiennError
+from pienn.sim import memory_models
+from pienn.sim.build import targets as built_targets
+
+_TARGET = click.option("--target", type=click.Choice(["esp32p4", "esp32s3"]), help="The chip.")
+_JSON = click.option(
+    "--json", "json_file", type=click.Path(path_type=Path), help="Write the figures as JSON."
+)
+
+
+def _write_json(path: Path | None, value: object) -> None:
+    if path is None:
+        return
+    try:
+        path.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise PiennError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+@click.group()
+def sim() -> None:
+    """Simulate programs and kernels of both chips."""
+
+
+@sim.command()
+@click.argument("program", type=click.Path(path_type=Path))
+@_TARGET
+@click.option("--revision", type=click.Choice(["1", "3"]), help="ESP32-P4 chip revision: 1 (below v3) or 3.")
+@click.option("--memory", default="ideal", show_default=True, help="Memory model: ideal, esp32p4@360, ...")
+@click.option("--max-instructions", type=int, default=10_000_000_000, help="Stop after so many.")
+@click.option("--trace", type=click.Path(path_type=Path), help="Write every instruction to this file (slow).")
+@_JSON
+def run(
+    program: Path,
+    target: str | None,
+    revision: str | None,
+    memory: str,
+    max_instructions: int,
+    trace: Path | None,
+    json_file: Path | None,
+) -> None:
+    """Run an ELF executable; its console is stdout, its exit code is ours.
+
+    Exit 1 with a line on stderr when something stops the program before it ends.
+    """
+    from pienn.sim.programs import run_program
+
+    ended = run_program(
+        program, target, int(revision) if revision else None, memory, max_instructions, trace=trace
+    )
+    figures = dataclasses.asdict(ended) | {"output": ended.output.decode("utf-8", "replace")}
+    _write_json(json_file, figures)
+    if ended.stop is not None:
+        click.echo(f"error: {ended.stop}", err=True)
+        sys.exit(1)
+    sys.exit(ended.exit_code)
+
+
+@sim.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@_JSON
+def vectors(files: tuple[Path, ...], json_file: Path | None) -> None:
+    """Run golden vectors; the last line is `N passed, N failed, N skipped`. Exit 1 on any failure."""
+    from pienn.sim.vectors import run_files
+
+    report = run_files(files)
+    for line in report.lines():
+        click.echo(line)
+    _write_json(json_file, report.as_json())
+    sys.exit(1 if report.failed else 0)
+
+
+@sim.command()
+@_TARGET
+@_JSON
+def calibrate(target: str | None, json_file: Path | None) -> None:
+    """Rerun published measurements: simulated, measured, error. Exit 1 when a microloop is off by more than 5 %."""
+    from pienn.sim.calibration import TOLERANCE, report, rows
+
+    found = rows((target,) if target else tuple(built_targets()))
+    for line in report(found):
+        click.echo(line)
+    _write_json(json_file, [row.as_json() for row in found])
+    sys.exit(1 if any(row.is_microloop and abs(row.error) > TOLERANCE for row in found) else 0)
+
+
+@sim.command()
+@_TARGET
+@click.option("--instructions", type=int, default=30_000_000, show_default=True, help="Length of each run.")
+@_JSON
+def bench(target: str | None, instructions: int, json_file: Path | None) -> None:
+    """Measure the simulator itself: simulated instructions per second of processor time."""
+    from pienn.sim.bench import speeds
+
+    found = speeds((target,) if target else tuple(built_targets()), instructions)
+    for row in found:
+        click.echo(f"{row.target}  {row.program:<12} {row.rate:7.1f} M instructions/s  {row.settings}")
+    _write_json(json_file, [dataclasses.asdict(row) for row in found])
+
+
+def memory_model_names() -> list[str]:
+    """For other commands' help."""
+    return memory_models.names()
