@@ -25,7 +25,7 @@ from xdsl.ir import SSAValue
 from pienn.errors import PiennError
 from pienn.ir import bounds, shapes
 from pienn.ir.builder import GraphBuilder
-from pienn.ir.dialect import ConstantOp, Encoding, encoding_of, shape_of, to_attribute
+from pienn.ir.dialect import ConstantOp, Encoding, PiennOp, encoding_of, shape_of, to_attribute
 from pienn.ir.graph import Graph
 from pienn.ir.verifier import verify
 
@@ -37,12 +37,18 @@ MOST_PRODUCTS = 400_000
 
 
 def random_graph(
-    seed: int, operations: int = 8, names: Sequence[str] | None = None, dead_code: bool = False
+    seed: int,
+    operations: int = 8,
+    names: Sequence[str] | None = None,
+    dead_code: bool = False,
+    on_constants: bool = False,
 ) -> Graph:
-    """A verified graph of about `operations` operations; with `dead_code` some results are used by nobody."""
-    return _Writer(seed, tuple(names) if names else (*WRITERS, "conv2d", "conv2d", "conv_transpose2d")).write(
-        operations, dead_code
-    )
+    """A verified graph of about `operations` operations.
+
+    With `dead_code` some results are used by nobody, with `on_constants` operations compute on constants alone.
+    """
+    chosen = tuple(names) if names else (*WRITERS, "conv2d", "conv2d", "conv_transpose2d")
+    return _Writer(seed, chosen, on_constants).write(operations, dead_code)
 
 
 def graphs(
@@ -170,10 +176,11 @@ def _clean(graph: Graph) -> Graph:
 class _Writer:
     """Writes one graph; every choice comes from `source`."""
 
-    def __init__(self, seed: int, names: Sequence[str]) -> None:
+    def __init__(self, seed: int, names: Sequence[str], on_constants: bool) -> None:
         self.source = random.Random(seed)
         self.arrays = np.random.default_rng(seed)
         self.names = names
+        self.on_constants = on_constants
         self.builder = GraphBuilder(f"random{seed}")
         self.values: list[SSAValue] = []
         self.layer = ""
@@ -195,7 +202,8 @@ class _Writer:
             if argument.first_use is None:
                 self.layer = f"tail{number}"
                 self.values.append(self.requantize(argument))
-        computed = [value for value in self.values if value not in arguments]
+        computed = [value for value in self.values if isinstance(value.owner, PiennOp)]
+        computed = [value for value in computed if not isinstance(value.owner, ConstantOp)]
         dangling = [value for value in computed if value.first_use is None]
         if dead_code:
             dangling = self.source.sample(dangling, self.source.randint(1, len(dangling)))
@@ -415,7 +423,9 @@ class _Writer:
         """A constant activation whose exponent is near to `exponent`."""
         exponent += self.source.randint(-6, 6)
         array = self.integers(-128, 127, shape)
-        return self.constant("value", array, exponent=exponent, zero_point=self.source.choice((0, -128)))
+        value = self.constant("value", array, exponent=exponent, zero_point=self.source.choice((0, -128)))
+        self.values += [value] if self.on_constants else []
+        return value
 
     def partner(self, a: SSAValue) -> SSAValue:
         """Something that broadcasts against a: a value of the same shape, or a constant."""

@@ -94,6 +94,15 @@ def verify(graph: Graph) -> None:
         raise PiennError(f"{unused[0][:80]!r}: no operation uses this constant")
 
 
+def check_layer(op: PiennOp, graph: Graph) -> None:
+    """Checks one operation by itself, constants aside, whether it is in the graph yet or not."""
+    try:
+        op.verify(verify_nested_ops=False)
+        _layer(op, graph)
+    except BROKEN as error:
+        raise PiennError(f"{op.layer}: {op.short_name}: {_line(error)}") from None
+
+
 def _structure(graph: Graph) -> FuncOp:
     """The function, if the module holds only ``func.func @main`` with one block of known operations."""
     functions = list(graph.module.ops)
