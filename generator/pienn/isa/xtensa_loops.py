@@ -21,6 +21,8 @@ def check_loops(section: Section) -> list[str]:
         if not machine.is_loop:
             continue
         end = _end_of(machine, section, fragment)
+        if end is None:
+            continue
         assert end.fragment is not None
         body = [f for f in code[number + 1 :] if f.index < end.fragment.index]
         name = end.name or "its end"
@@ -42,9 +44,12 @@ def check_loops(section: Section) -> list[str]:
     return warnings
 
 
-def _end_of(machine: Machine, section: Section, fragment: Code) -> Symbol:
+def _end_of(machine: Machine, section: Section, fragment: Code) -> Symbol | None:
+    """The label that ends the loop, None where the end is given as a distance (`. + 20`)."""
     assert machine.place is not None
     end = symbol_of(machine.place)
+    if end is not None and not end.name:
+        return None
     if end is None or not isinstance(end.fragment, Mark) or end.section is not section:
         name = end.name if end is not None and end.name else "its end"
         raise AssemblyError(
