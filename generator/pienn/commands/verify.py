@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,14 @@ from pienn.codegen.generate import describe
 from pienn.codegen.native import Native
 from pienn.commands.arrays import random_stored, read_arrays, to_graph
 from pienn.commands.models import Source, source_options
-from pienn.commands.places import Place, compare, interpreter_place, native_place, torch_place
+from pienn.commands.places import (
+    Place,
+    compare,
+    first_difference,
+    interpreter_place,
+    native_place,
+    torch_place,
+)
 from pienn.commands.progress import progress
 from pienn.commands.results import json_option, write_json
 from pienn.ir.graph import Graph
@@ -55,15 +63,22 @@ def verify(
         # The inputs to compare on are the only data there is: calibrate on them.
         source = replace(source, calibration=input_file, random=None if input_file else DEFAULT_INPUTS)
     graph = source.graph()
-    if input_file is not None:
-        arrays = read_arrays(input_file, graph.inputs)
-        inputs = [to_graph(array, port) for array, port in zip(arrays, graph.inputs)]
-    else:
-        inputs = random_stored(graph, source.random or DEFAULT_INPUTS, source.seed)
-
+    border = None
     places: list[Place] = []
     if not source.is_graph_file:
         places.append(torch_place(source.quantized.lowered))
+    if input_file is not None:
+        arrays = read_arrays(input_file, graph.inputs)
+        inputs = [to_graph(array, port) for array, port in zip(arrays, graph.inputs)]
+        if places:
+            border = first_difference(
+                [f"input {port.name}" for port in graph.inputs],
+                ("torch", inputs_by_port(graph, source.quantized.lowered.stored_inputs(arrays))),
+                ("interpreter", inputs_by_port(graph, inputs)),
+            )
+    else:
+        inputs = random_stored(graph, source.random or DEFAULT_INPUTS, source.seed)
+
     places.append(interpreter_place("interpreter", graph))
     final = graph
     for name, final in stages(graph, targets[0]):
@@ -78,6 +93,7 @@ def verify(
             lambda starts: progress(list(starts), "comparing"),
             dump_into(dump) if dump else None,
         )
+    difference = border or difference
     results: dict[str, Any] = {
         "equal": difference is None,
         "places": [place.name for place in places],
@@ -96,6 +112,10 @@ def verify(
         report(results, len(graph.layers), difference)
     if difference is not None:
         sys.exit(1)
+
+
+def inputs_by_port(graph: Graph, inputs: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    return {f"input {port.name}": array for port, array in zip(graph.inputs, inputs)}
 
 
 def program_order(*graphs: Graph) -> list[str]:

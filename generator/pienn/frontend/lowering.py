@@ -21,7 +21,7 @@ from pienn.errors import PiennError
 from pienn.frontend import operators as ops
 from pienn.frontend.layout import Atom, Layout, Shape, Tap, product
 from pienn.frontend.operators import QuantisedProgram, Tensor
-from pienn.frontend.oracle import Oracle
+from pienn.frontend.oracle import Oracle, quantise
 from pienn.frontend.reading import read
 from pienn.ir.builder import GraphBuilder
 from pienn.ir.graph import Graph
@@ -38,6 +38,44 @@ class Lowered:
     program: QuantisedProgram
     taps: dict[str, Tap]
     """Layer of the graph -> the oracle's tensor that it equals, and how that one is laid out."""
+
+    def stored_inputs(self, reals: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The network's inputs in torch layout, quantised by the oracle, in graph layout."""
+        encodings = [tensor.encoding for tensor in self.program.inputs]
+        return [
+            _to_graph(quantise(torch.as_tensor(array), encoding).numpy(), port.permutation)
+            for array, encoding, port in zip(reals, encodings, self.graph.inputs)
+        ]
+
+    def run_oracle(self, inputs: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        """Stored int8 inputs in graph layout through the oracle.
+
+        Every layer's result in graph layout, by the name of its value in the graph, and every result of the network
+        as `result <name>`.
+        """
+        graph = self.graph
+        tensors = [
+            torch.as_tensor(_to_torch(array, port.permutation)) for array, port in zip(inputs, graph.inputs)
+        ]
+        found: dict[str, torch.Tensor] = {}
+        outputs = self.oracle(*tensors, taps=found)
+        names = graph.value_names()
+        results = {
+            names[op.result]: self.taps[op.layer].in_graph_layout(found[self.taps[op.layer].key].numpy())
+            for op in graph.layers
+            if op.layer in self.taps
+        }
+        for port, output in zip(graph.outputs, outputs):
+            results[f"result {port.name}"] = _to_graph(output.numpy(), port.permutation)
+        return results
+
+
+def _to_graph(array: np.ndarray, permutation: Sequence[int]) -> np.ndarray:
+    return np.ascontiguousarray(array.transpose(0, *(axis + 1 for axis in permutation)))
+
+
+def _to_torch(array: np.ndarray, permutation: Sequence[int]) -> np.ndarray:
+    return np.ascontiguousarray(array.transpose(0, *(int(axis) + 1 for axis in np.argsort(permutation))))
 
 
 @dataclass(frozen=True)
