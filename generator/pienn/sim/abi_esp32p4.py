@@ -19,7 +19,9 @@ F_NAMES = (
     "fs2 fs3 fs4 fs5 fs6 fs7 fs8 fs9 fs10 fs11 ft8 ft9 ft10 ft11".split()
 )
 SAVED_X = [
-    i for i, name in enumerate(X_NAMES) if name in ("sp", "gp", "tp") or name.startswith("s") and name != "sp"
+    i
+    for i, name in enumerate(X_NAMES)
+    if name in ("sp", "gp", "tp") or (name.startswith("s") and name != "sp")
 ]
 SAVED_F = [i for i, name in enumerate(F_NAMES) if name.startswith("fs")]
 RA, SP, A0 = 1, 2, 10

@@ -226,7 +226,7 @@ def slots(instruction: Instruction) -> list[int]:
     result: list[int] = []
     for operand in instruction.operands:
         low, high = operand.minimum, operand.maximum
-        if operand.anchor is None and -128 <= low and high <= 127 and small < 11:
+        if operand.anchor is None and low >= -128 and high <= 127 and small < 11:
             result.append(small)
             small += 1
         else:
