@@ -13,6 +13,7 @@ belongs to the instruction above it.
     lengths 2 2 2 4 2 2 2 4 2 2 2 4 2 2 2 4     instruction length by the low nibble of its first byte
     type NAME KIND RANGE... [option...]          an operand type
     alias NEW OLD[@REVISION]                     another spelling of a mnemonic
+    names KIND WORD=NUMBER...                    words for registers or other values of a kind (repeatable)
     MNEMONIC operand, operand(operand)           an instruction, operands as in assembly
         bits[@REVISION] [NAME=VALUE...] FIELD...
         KEY text
@@ -42,7 +43,8 @@ encoding holds for every chip revision. P4: 1 = revisions below v3 (PIE 2p1), 3 
 Other keys: `reads`, `writes` (implicit state, `NAME` or `NAME@stage`), `extension`, `issue` (issue class),
 `memory` (`load N` and/or `store N`, bytes), `flow` (`branch jump call return loop trap`), `confidence`,
 `does` (formula), `text` (one English sentence), `note` (a caveat, repeatable), and for short forms `expands`
-(`MNEMONIC name=operand name=number ...`: the instruction that has the same effect).
+(`MNEMONIC name=operand name=number ...`: the instruction that has the same effect) and `replaces` (the same,
+repeatable: further instructions whose operands of that form the assembler writes in the short form).
 """
 
 from __future__ import annotations
@@ -134,7 +136,7 @@ class Operand:
         return tuple(range(self.minimum, self.maximum + 1, abs(self.scale)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Encoding:
     """One binary form: `word & mask == match`; fields: operand name to word bits, least significant first."""
 
@@ -158,7 +160,11 @@ class State:
     stage: int | None = None
 
 
-@dataclass(frozen=True)
+Pattern = tuple[str, dict[str, "str | int"]]
+"""A mnemonic with its operands given by operand names of another instruction or as numbers."""
+
+
+@dataclass(frozen=True, eq=False)
 class Instruction:
     mnemonic: str
     syntax: str
@@ -175,7 +181,8 @@ class Instruction:
     formula: str = ""
     description: str = ""
     notes: tuple[str, ...] = ()
-    expansion: tuple[str, dict[str, str | int]] | None = None
+    expansion: Pattern | None = None
+    replaces: tuple[Pattern, ...] = ()
 
     def expand(self, values: dict[str, int]) -> tuple[str, dict[str, int]]:
         """The instruction with the same effect and its operand values (itself when it is no short form)."""
@@ -215,11 +222,13 @@ class Isa:
         lengths: tuple[int, ...],
         instructions: dict[str, Instruction],
         aliases: dict[tuple[str, int | None], str],
+        names: dict[str, dict[str, int]],
     ) -> None:
         self.target = target
         self.lengths = lengths
         self.instructions = instructions
         self.aliases = aliases
+        self.names = names
         self.revisions: tuple[int | None, ...] = tuple(
             sorted({e.revision for i in instructions.values() for e in i.encodings if e.revision is not None})
         ) or (None,)
@@ -441,6 +450,7 @@ class _Reader:
         self.lengths: tuple[int, ...] = ()
         self.types: dict[str, Operand] = {}
         self.aliases: dict[tuple[str, int | None], str] = {}
+        self.names: dict[str, dict[str, int]] = {}
         self.instructions: dict[str, Instruction] = {}
         self.head = ""
         self.keys: list[tuple[str, str]] = []
@@ -465,6 +475,12 @@ class _Reader:
             new, old = rest.split()
             old, _, revision = old.partition("@")
             self.aliases[new, int(revision) if revision else None] = old
+        elif word == "names":
+            kind, *pairs = rest.split()
+            known = self.names.setdefault(kind, {})
+            for pair in pairs:
+                name, _, number_text = pair.partition("=")
+                known[name] = int(number_text, 0)
         else:
             self.head = line
 
@@ -480,7 +496,7 @@ class _Reader:
 
     def finish(self) -> Isa:
         self.close()
-        return Isa(self.target, self.lengths, self.instructions, self.aliases)
+        return Isa(self.target, self.lengths, self.instructions, self.aliases, self.names)
 
 
 def _parse_type(words: list[str]) -> Operand:
@@ -557,11 +573,14 @@ def _parse_instruction(head: str, keys: list[tuple[str, str]], types: dict[str, 
     encodings: list[Encoding] = []
     single: dict[str, str] = {}
     notes: list[str] = []
+    replaces: list[Pattern] = []
     for key, text in keys:
         if key.startswith("bits"):
             encodings.append(_parse_bits(mnemonic, key, text, by_name))
         elif key == "note":
             notes.append(text)
+        elif key == "replaces":
+            replaces.append(_pattern(text))
         elif key in single:
             raise ValueError(f"{mnemonic}: key {key} given twice")
         else:
@@ -587,16 +606,15 @@ def _parse_instruction(head: str, keys: list[tuple[str, str]], types: dict[str, 
         formula=single.get("does", ""),
         description=single.get("text", ""),
         notes=tuple(notes),
-        expansion=_expansion(single.get("expands", "")),
+        expansion=_pattern(single["expands"]) if "expands" in single else None,
+        replaces=tuple(replaces),
     )
 
 
 _KEYS = {"reads", "writes", "extension", "issue", "memory", "flow", "confidence", "does", "text", "expands"}
 
 
-def _expansion(text: str) -> tuple[str, dict[str, str | int]] | None:
-    if not text:
-        return None
+def _pattern(text: str) -> Pattern:
     mnemonic, *pairs = text.split()
     values: dict[str, str | int] = {}
     for pair in pairs:

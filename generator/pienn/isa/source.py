@@ -1,0 +1,186 @@
+"""Assembly source as a stream of statements: files, the C preprocessor, comments, line numbers."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pienn.errors import PiennError
+
+
+@dataclass(frozen=True)
+class Location:
+    """A place in the source; `macro` is the chain of macro calls that led there, innermost first."""
+
+    file: str
+    line: int
+    column: int = 1
+    macro: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+class AssemblyError(PiennError):
+    """A mistake in the source: `file:line:column: error: what is wrong; the way out`."""
+
+    def __init__(self, location: Location, text: str) -> None:
+        trail = "".join(f" (in {call})" for call in location.macro)
+        super().__init__(f"{location}: error: {text}{trail}")
+        self.location = location
+        self.errors: list[AssemblyError] = [self]
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One statement without comment; `text` starts at `location`, labels not yet taken off."""
+
+    text: str
+    location: Location
+
+    def at(self, index: int) -> Location:
+        """The location of text[index]."""
+        return replace(self.location, column=self.location.column + index)
+
+    def error(self, text: str, index: int = 0) -> AssemblyError:
+        return AssemblyError(self.at(index), text)
+
+
+_DIRECTIVE = re.compile(
+    r"^[ \t]*#[ \t]*(include|define|undef|if|ifdef|ifndef|elif|else|endif|error|pragma)\b", re.M
+)
+_MARKER = re.compile(r'^#\s*(?:line\s+)?(\d+)\s+"((?:[^"\\]|\\.)*)"')
+
+
+def needs_preprocessor(text: str) -> bool:
+    return _DIRECTIVE.search(text) is not None
+
+
+def preprocess(text: str, file: str, include: Sequence[str | Path], defines: dict[str, str]) -> str:
+    """The text after the host's C preprocessor, with line markers; mistakes keep file, line and column."""
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None:
+        raise PiennError(
+            f"{file}: the source has # directives and needs a C preprocessor: install cc (gcc or clang)"
+        )
+    command = [compiler, "-E", "-undef", "-x", "assembler-with-cpp"]
+    folder = Path(file).parent if Path(file).exists() else Path()
+    for path in [folder, *include]:
+        command += ["-I", str(path)]
+    command += [f"-D{name}={value}" for name, value in defines.items()]
+    result = subprocess.run([*command, "-"], input=text, capture_output=True, text=True, check=False)
+    if result.returncode:
+        for line in result.stderr.splitlines():
+            found = re.match(r"(.*?):(\d+):(\d+): (?:fatal )?error: (.*)", line)
+            if found:
+                name = file if found[1] == "<stdin>" else found[1]
+                raise AssemblyError(Location(name, int(found[2]), int(found[3])), found[4])
+        raise PiennError(f"{file}: the C preprocessor failed: {result.stderr.strip().splitlines()[-1]}")
+    return result.stdout.replace('"<stdin>"', f'"{file}"')
+
+
+def statements(text: str, file: str, separators: str = ";") -> Iterator[Statement]:
+    """Statements of (preprocessed) text, comments removed: `#`, `//` and `/* */`; `;` separates."""
+    name, line = file, 0
+    in_comment = False
+    for raw in text.splitlines():
+        marker = None if in_comment else _MARKER.match(raw)
+        if marker:
+            name, line = marker[2], int(marker[1]) - 1
+            continue
+        line += 1
+        cleaned, in_comment = _strip_comments(raw, in_comment)
+        yield from split_statements(cleaned, Location(name, line), separators)
+
+
+def split_statements(text: str, location: Location, separators: str = ";") -> Iterator[Statement]:
+    """The statements of one line without comments."""
+    start = 0
+    for index in [*_outside_strings(text, separators), len(text)]:
+        piece = text[start:index]
+        stripped = piece.strip()
+        if stripped:
+            column = location.column + start + len(piece) - len(piece.lstrip())
+            yield Statement(stripped, replace(location, column=column))
+        start = index + 1
+
+
+def _outside_strings(text: str, characters: str) -> Iterable[int]:
+    quoted = escaped = False
+    for index, character in enumerate(text):
+        if escaped:
+            escaped = False
+        elif quoted and character == "\\":
+            escaped = True
+        elif character == '"':
+            quoted = not quoted
+        elif not quoted and character in characters:
+            yield index
+
+
+def _strip_comments(text: str, in_comment: bool) -> tuple[str, bool]:
+    """The line with comments blanked (columns kept), and whether a /* comment stays open."""
+    result: list[str] = []
+    index = 0
+    quoted = False
+    while index < len(text):
+        pair = text[index : index + 2]
+        if in_comment:
+            if pair == "*/":
+                in_comment = False
+                result.append("  ")
+                index += 2
+            else:
+                result.append(" ")
+                index += 1
+            continue
+        character = text[index]
+        if quoted and character == "\\":
+            result.append(pair)
+            index += 2
+            continue
+        if character == '"':
+            quoted = not quoted
+        elif character == "'" and not quoted and index + 1 < len(text):
+            size = 3 if text[index + 1] == "\\" else 2
+            result.append(text[index : index + size])
+            index += size
+            continue
+        elif not quoted and pair == "/*":
+            in_comment = True
+            continue
+        elif not quoted and (character == "#" or pair == "//"):
+            break
+        result.append(character)
+        index += 1
+    return "".join(result).rstrip(), in_comment
+
+
+def split_operands(text: str) -> list[tuple[str, int]]:
+    """Operands separated by commas outside brackets and strings, each with its index in `text`."""
+    operands: list[tuple[str, int]] = []
+    depth = start = 0
+    quoted = escaped = False
+    for index, character in enumerate(text + ","):
+        if quoted:
+            if escaped:
+                escaped = False
+            elif character == "\\":
+                escaped = True
+            elif character == '"':
+                quoted = False
+        elif character == '"':
+            quoted = True
+        elif character in "([":
+            depth += 1
+        elif character in ")]":
+            depth -= 1
+        elif character == "," and (depth <= 0 or index == len(text)):
+            piece = text[start:index]
+            operands.append((piece.strip(), start + len(piece) - len(piece.lstrip())))
+            start = index + 1
+    return [] if operands == [("", 0)] else operands
