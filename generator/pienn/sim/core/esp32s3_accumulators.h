@@ -18,7 +18,7 @@ typedef struct {
     };
 } Qacc;
 
-static inline void qacc_to_packed(const Qacc *qacc, uint64_t packed[8]) {
+static ALWAYS_INLINE void qacc_to_packed(const Qacc *qacc, uint64_t packed[8]) {
     for (int lane = 0; lane < 8; lane++)
         if (qacc->reading <= QACC_U20)
             packed[lane] = ((uint64_t)qacc->lane20[2 * lane] & 0xfffff) |
@@ -27,7 +27,7 @@ static inline void qacc_to_packed(const Qacc *qacc, uint64_t packed[8]) {
             packed[lane] = (uint64_t)qacc->lane40[lane] & 0xffffffffff;
 }
 
-static inline void qacc_from_packed(Qacc *qacc, const uint64_t packed[8], QaccReading reading) {
+static ALWAYS_INLINE void qacc_from_packed(Qacc *qacc, const uint64_t packed[8], QaccReading reading) {
     qacc->reading = reading;
     for (int lane = 0; lane < 8; lane++) {
         uint32_t low = packed[lane] & 0xfffff, high = (uint32_t)(packed[lane] >> 20) & 0xfffff;
@@ -56,13 +56,13 @@ static __attribute__((noinline)) void qacc_change_reading(Qacc *qacc, QaccReadin
     qacc_from_packed(qacc, packed, reading);
 }
 
-static inline void qacc_read_as(Qacc *qacc, QaccReading reading) {
+static ALWAYS_INLINE void qacc_read_as(Qacc *qacc, QaccReading reading) {
     if (__builtin_expect(qacc->reading != reading, 0))
         qacc_change_reading(qacc, reading);
 }
 
 // `count` bytes of the packed register from `offset` on, lowest first: QACC_L is bytes 0..19, QACC_H 20..39.
-static inline void qacc_read_bytes(const Qacc *qacc, int offset, void *bytes, int count) {
+static ALWAYS_INLINE void qacc_read_bytes(const Qacc *qacc, int offset, void *bytes, int count) {
     uint64_t packed[8];
     uint8_t all[40];
     qacc_to_packed(qacc, packed);
@@ -71,7 +71,7 @@ static inline void qacc_read_bytes(const Qacc *qacc, int offset, void *bytes, in
     memcpy(bytes, all + offset, (size_t)count);
 }
 
-static inline void qacc_write_bytes(Qacc *qacc, int offset, const void *bytes, int count) {
+static ALWAYS_INLINE void qacc_write_bytes(Qacc *qacc, int offset, const void *bytes, int count) {
     uint64_t packed[8] = {0};
     uint8_t all[40];
     qacc_read_bytes(qacc, 0, all, 40);
@@ -83,7 +83,7 @@ static inline void qacc_write_bytes(Qacc *qacc, int offset, const void *bytes, i
 
 // lane i = saturate(lane i + x.i * y.i). A sum of a 20-bit lane and a product of bytes always fits an int32,
 // one of a 40-bit lane and a product of halfwords an int64.
-static inline void qacc_multiply_accumulate_s8(Qacc *qacc, Vector128 x, Vector128 y) {
+static ALWAYS_INLINE void qacc_multiply_accumulate_s8(Qacc *qacc, Vector128 x, Vector128 y) {
     qacc_read_as(qacc, QACC_S20);
     for (int lane = 0; lane < 16; lane++) {
         int32_t sum = qacc->lane20[lane] + (int32_t)(int16_t)((int16_t)x.s8[lane] * (int16_t)y.s8[lane]);
@@ -91,7 +91,7 @@ static inline void qacc_multiply_accumulate_s8(Qacc *qacc, Vector128 x, Vector12
     }
 }
 
-static inline void qacc_multiply_accumulate_u8(Qacc *qacc, Vector128 x, Vector128 y) {
+static ALWAYS_INLINE void qacc_multiply_accumulate_u8(Qacc *qacc, Vector128 x, Vector128 y) {
     qacc_read_as(qacc, QACC_U20);
     for (int lane = 0; lane < 16; lane++) {
         int32_t sum = qacc->lane20[lane] + (int32_t)(uint16_t)((uint16_t)x.u8[lane] * (uint16_t)y.u8[lane]);
@@ -99,7 +99,7 @@ static inline void qacc_multiply_accumulate_u8(Qacc *qacc, Vector128 x, Vector12
     }
 }
 
-static inline void qacc_multiply_accumulate_s16(Qacc *qacc, Vector128 x, Vector128 y) {
+static ALWAYS_INLINE void qacc_multiply_accumulate_s16(Qacc *qacc, Vector128 x, Vector128 y) {
     qacc_read_as(qacc, QACC_S40);
     for (int lane = 0; lane < 8; lane++) {
         int64_t sum = qacc->lane40[lane] + (int32_t)x.s16[lane] * (int32_t)y.s16[lane];
@@ -107,7 +107,7 @@ static inline void qacc_multiply_accumulate_s16(Qacc *qacc, Vector128 x, Vector1
     }
 }
 
-static inline void qacc_multiply_accumulate_u16(Qacc *qacc, Vector128 x, Vector128 y) {
+static ALWAYS_INLINE void qacc_multiply_accumulate_u16(Qacc *qacc, Vector128 x, Vector128 y) {
     qacc_read_as(qacc, QACC_U40);
     for (int lane = 0; lane < 8; lane++) {
         int64_t sum = qacc->lane40[lane] + (int64_t)((uint32_t)x.u16[lane] * (uint32_t)y.u16[lane]);
@@ -115,32 +115,32 @@ static inline void qacc_multiply_accumulate_u16(Qacc *qacc, Vector128 x, Vector1
     }
 }
 
-static inline void qacc_load_s8(Qacc *qacc, Vector128 x) {
+static ALWAYS_INLINE void qacc_load_s8(Qacc *qacc, Vector128 x) {
     qacc->reading = QACC_S20;
     for (int lane = 0; lane < 16; lane++)
         qacc->lane20[lane] = x.s8[lane];
 }
 
-static inline void qacc_load_u8(Qacc *qacc, Vector128 x) {
+static ALWAYS_INLINE void qacc_load_u8(Qacc *qacc, Vector128 x) {
     qacc->reading = QACC_U20;
     for (int lane = 0; lane < 16; lane++)
         qacc->lane20[lane] = x.u8[lane];
 }
 
-static inline void qacc_load_s16(Qacc *qacc, Vector128 x) {
+static ALWAYS_INLINE void qacc_load_s16(Qacc *qacc, Vector128 x) {
     qacc->reading = QACC_S40;
     for (int lane = 0; lane < 8; lane++)
         qacc->lane40[lane] = x.s16[lane];
 }
 
-static inline void qacc_load_u16(Qacc *qacc, Vector128 x) {
+static ALWAYS_INLINE void qacc_load_u16(Qacc *qacc, Vector128 x) {
     qacc->reading = QACC_U40;
     for (int lane = 0; lane < 8; lane++)
         qacc->lane40[lane] = x.u16[lane];
 }
 
 // Every lane is shifted right in place; the result is its copy, saturated to the lane of a q register.
-static inline Vector128 qacc_shift_s8(Qacc *qacc, int amount) {
+static ALWAYS_INLINE Vector128 qacc_shift_s8(Qacc *qacc, int amount) {
     Vector128 result;
     qacc_read_as(qacc, QACC_S20);
     for (int lane = 0; lane < 16; lane++) {
@@ -151,7 +151,7 @@ static inline Vector128 qacc_shift_s8(Qacc *qacc, int amount) {
     return result;
 }
 
-static inline Vector128 qacc_shift_s16(Qacc *qacc, int amount) {
+static ALWAYS_INLINE Vector128 qacc_shift_s16(Qacc *qacc, int amount) {
     Vector128 result;
     qacc_read_as(qacc, QACC_S40);
     for (int lane = 0; lane < 8; lane++) {
@@ -164,28 +164,28 @@ static inline Vector128 qacc_shift_s16(Qacc *qacc, int amount) {
 
 // ACCX is kept as its low 40 bits; signed instructions read it sign extended. All lane products are added
 // before the one saturation.
-static inline uint64_t accx_multiply_accumulate_s8(uint64_t accx, Vector128 x, Vector128 y) {
+static ALWAYS_INLINE uint64_t accx_multiply_accumulate_s8(uint64_t accx, Vector128 x, Vector128 y) {
     int32_t sum = 0;
     for (int lane = 0; lane < 16; lane++)
         sum += x.s8[lane] * y.s8[lane];
     return (uint64_t)saturate_signed(sign_extend_40(accx) + sum, 40) & 0xffffffffff;
 }
 
-static inline uint64_t accx_multiply_accumulate_s16(uint64_t accx, Vector128 x, Vector128 y) {
+static ALWAYS_INLINE uint64_t accx_multiply_accumulate_s16(uint64_t accx, Vector128 x, Vector128 y) {
     int64_t sum = 0;
     for (int lane = 0; lane < 8; lane++)
         sum += x.s16[lane] * y.s16[lane];
     return (uint64_t)saturate_signed(sign_extend_40(accx) + sum, 40) & 0xffffffffff;
 }
 
-static inline uint64_t accx_multiply_accumulate_u8(uint64_t accx, Vector128 x, Vector128 y) {
+static ALWAYS_INLINE uint64_t accx_multiply_accumulate_u8(uint64_t accx, Vector128 x, Vector128 y) {
     uint32_t sum = 0;
     for (int lane = 0; lane < 16; lane++)
         sum += (uint32_t)(x.u8[lane] * y.u8[lane]);
     return saturate_unsigned(accx + sum, 40);
 }
 
-static inline uint64_t accx_multiply_accumulate_u16(uint64_t accx, Vector128 x, Vector128 y) {
+static ALWAYS_INLINE uint64_t accx_multiply_accumulate_u16(uint64_t accx, Vector128 x, Vector128 y) {
     uint64_t sum = 0;
     for (int lane = 0; lane < 8; lane++)
         sum += (uint64_t)x.u16[lane] * y.u16[lane];

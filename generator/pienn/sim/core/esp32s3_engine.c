@@ -39,7 +39,7 @@ static const SimField fields[] = {
     FIELD("f", f, 4, 16),
     FIELD("accx", accx, 8, 1),
     FIELD("ua_state", ua_state, 16, 1),
-    FIELD("qacc", qacc_bytes, 1, 40),
+    FIELD("qacc", qacc_bytes, 40, 1),
     FIELD("sar", sar, 4, 1),
     FIELD("sar_byte", sar_byte, 4, 1),
     FIELD("fft_bit_width", fft_bit_width, 4, 1),
@@ -48,6 +48,7 @@ static const SimField fields[] = {
     FIELD("ps", ps, 4, 1),
     FIELD("windowbase", windowbase, 4, 1),
     FIELD("windowstart", windowstart, 4, 1),
+    FIELD("pane_mask", pane_mask, 4, 1),
     FIELD("br", br, 4, 1),
     FIELD("lbeg", lbeg, 4, 1),
     FIELD("lend", lend, 4, 1),
@@ -68,6 +69,7 @@ static void reset(Machine *m) {
     memset(&m->s3, 0, sizeof m->s3);
     m->s3.ps = PS_WOE | PS_UM;
     m->s3.windowstart = 1;
+    m->s3.pane_mask = 15;
     m->s3.cpenable = 0xff;
     m->s3.special[SR_PRID] = 0xcdcd; // core 0
 }

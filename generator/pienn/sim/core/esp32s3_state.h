@@ -45,8 +45,6 @@ enum {
     PS_WOE = 1 << 18,
 };
 
-enum { WINDOW_FRAMES = 16 }; // panes of four registers in the 64-entry register file
-
 typedef struct Esp32S3 {
     Vector128 q[8];
     Qacc qacc;
@@ -58,6 +56,8 @@ typedef struct Esp32S3 {
     uint64_t accx;   // 40 bits, upper bits 0
     uint32_t sar, sar_byte, fft_bit_width, gpio_out, gpio_in;
     uint32_t ps, windowbase, windowstart;
+    uint32_t
+        pane_mask; // panes of four registers in the register file, minus one: 15 (7 on smaller Xtensa cores)
     uint32_t window_limit; // distance in panes to the next older live frame, 4 when none overlaps the window
     uint32_t br, lbeg, lend, lcount;
     uint32_t threadptr, fcr, fsr, cpenable, scompare1;

@@ -62,19 +62,23 @@ static ALWAYS_INLINE bool window_enabled(const Machine *m) {
     return (m->s3.ps & (PS_WOE | PS_EXCM)) == PS_WOE;
 }
 
+static ALWAYS_INLINE uint32_t pane_number(const Machine *m, uint32_t pane) {
+    return pane & m->s3.pane_mask;
+}
+
 static ALWAYS_INLINE bool window_live(const Machine *m, uint32_t base) {
-    return m->s3.windowstart >> (base % WINDOW_FRAMES) & 1;
+    return m->s3.windowstart >> pane_number(m, base) & 1;
 }
 
 // The register file is 16 panes of 4; the visible window (4 panes) is kept apart for speed.
 static inline void window_put_away(Machine *m) {
     for (uint32_t pane = 0; pane < 4; pane++)
-        memcpy(&m->s3.ar[(m->s3.windowbase + pane) % WINDOW_FRAMES * 4], &m->s3.a[pane * 4], 16);
+        memcpy(&m->s3.ar[pane_number(m, m->s3.windowbase + pane) * 4], &m->s3.a[pane * 4], 16);
 }
 
 static inline void window_take_up(Machine *m) {
     for (uint32_t pane = 0; pane < 4; pane++)
-        memcpy(&m->s3.a[pane * 4], &m->s3.ar[(m->s3.windowbase + pane) % WINDOW_FRAMES * 4], 16);
+        memcpy(&m->s3.a[pane * 4], &m->s3.ar[pane_number(m, m->s3.windowbase + pane) * 4], 16);
 }
 
 static inline void window_update_limit(Machine *m) {
@@ -87,14 +91,14 @@ static inline void window_update_limit(Machine *m) {
 
 static inline void window_rotate(Machine *m, uint32_t panes) {
     window_put_away(m);
-    m->s3.windowbase = (m->s3.windowbase + panes) % WINDOW_FRAMES;
+    m->s3.windowbase = pane_number(m, m->s3.windowbase + panes);
     window_take_up(m);
     window_update_limit(m);
 }
 
 // Register n of the frame that starts at pane `base`.
 static inline uint32_t *frame_register(Machine *m, uint32_t base, uint32_t n) {
-    return &m->s3.ar[(base * 4 + n) % 64];
+    return &m->s3.ar[pane_number(m, base + n / 4) * 4 + n % 4];
 }
 
 // Cycles of the standard window handlers: one per instruction (5, 10, 14) and two lost at each of the two
@@ -117,14 +121,14 @@ static inline void window_store_frame(Machine *m, uint32_t pc, uint32_t base) {
         STORE(32, below - 16 + 4 * n, *frame_register(m, base, n));
     for (uint32_t n = 4; n < panes * 4; n++)
         STORE(32, *frame_register(m, base, 0) - 16 - (panes * 4 - n) * 4, *frame_register(m, base, n));
-    m->s3.windowstart &= ~(1u << base % WINDOW_FRAMES);
+    m->s3.windowstart &= ~(1u << pane_number(m, base));
     m->s3.spills++;
     window_handler_cost(m, panes);
 }
 
 // Loads the frame `panes` below the current one back, as the standard underflow handlers do.
 static inline void window_load_frame(Machine *m, uint32_t pc, uint32_t panes) {
-    uint32_t base = (m->s3.windowbase - panes) % WINDOW_FRAMES;
+    uint32_t base = pane_number(m, m->s3.windowbase - panes);
     window_put_away(m);
     uint32_t below = *frame_register(m, base, panes * 4 + 1);
     for (uint32_t n = 0; n < 4; n++)

@@ -3,6 +3,8 @@
 
 #include <stdint.h>
 
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+
 // A 128-bit register seen as lanes; lane 0 is the lowest address.
 typedef union Vector128 {
     int8_t s8[16];
