@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import io
-import shutil
 import subprocess
+from collections.abc import Callable
 
 import numpy as np
 import pytest
+from random_graphs import random_graph
 from xdsl.parser import Parser
 from xdsl.printer import Printer
 from xdsl.utils.exceptions import ParseError, VerifyException
 
 from pienn.ir.builder import GraphBuilder
+from pienn.ir.dialect import OPERATIONS
 from pienn.ir.graph import Graph, new_context
 
 
@@ -87,16 +89,35 @@ def test_parser_refuses(old: str, new: str) -> None:
         parse(EXPECTED.replace(old, new))
 
 
-def test_mlir_opt_reads_the_generic_form() -> None:
-    tool = shutil.which("mlir-opt-22") or shutil.which("mlir-opt")
-    if tool is None:
-        pytest.skip("mlir-opt is not installed (Debian: mlir-22-tools)")
-    text = small_graph().generic_text()
-    result = subprocess.run(
-        [tool, "--allow-unregistered-dialect", "--mlir-print-op-generic"],
-        input=text,
-        text=True,
-        capture_output=True,
-    )
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.count('"pienn.') == text.count('"pienn.')
+OPERANDS = {
+    "conv2d": ["x", "weight", "bias"],
+    "conv_transpose2d": ["x", "weight", "bias"],
+    "fully_connected": ["x", "weight", "bias"],
+    **{kind: ["a", "b"] for kind in ("matmul", "add", "sub", "mul")},
+    "prelu": ["x", "slope"],
+    "lut": ["x", "table"],
+    "softmax": ["x", "table"],
+    "resize_nearest": ["x", "tables"],
+    "resize_bilinear": ["x", "rows", "row_weights", "columns", "column_weights"],
+    "concat": ["xs"],
+    "constant": [],
+}
+
+
+def test_operands_are_named_in_order() -> None:
+    for operation in OPERATIONS:
+        names = [name for name, _ in operation.get_irdl_definition().operands]
+        assert names == OPERANDS.get(operation.name.removeprefix("pienn."), ["x"]), operation.name
+
+
+def test_mlir_opt_reads_the_generic_form(tool: Callable[[str], str]) -> None:
+    texts = [small_graph().generic_text(), *(random_graph(seed, 12).generic_text() for seed in range(12))]
+    for text in texts:
+        result = subprocess.run(
+            [tool("mlir-opt-22"), "--allow-unregistered-dialect", "--mlir-print-op-generic"],
+            input=text,
+            text=True,
+            capture_output=True,
+        )
+        assert result.returncode == 0, result.stderr
+        assert result.stdout.count('"pienn.') == text.count('"pienn.')

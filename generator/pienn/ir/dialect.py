@@ -389,7 +389,7 @@ class MulOp(BinaryOp):
 
 
 class UnaryOp(PiennOp):
-    """An operation on one activation: operand x, before any tables."""
+    """An operation on one activation and nothing else."""
 
     x = operand_def(TensorType)
 
@@ -403,22 +403,25 @@ class RequantizeOp(UnaryOp):
 
 
 @irdl_op_definition
-class PreluOp(UnaryOp):
+class PreluOp(PiennOp):
     name = "pienn.prelu"
     ATTRIBUTES: ClassVar[tuple[str, ...]] = ("slope_exponent",)
+    x = operand_def(TensorType)
     slope = operand_def(TensorType)
     slope_exponent = prop_def(IntegerAttr)
 
 
 @irdl_op_definition
-class LutOp(UnaryOp):
+class LutOp(PiennOp):
     name = "pienn.lut"
+    x = operand_def(TensorType)
     table = operand_def(TensorType)
 
 
 @irdl_op_definition
-class SoftmaxOp(UnaryOp):
+class SoftmaxOp(PiennOp):
     name = "pienn.softmax"
+    x = operand_def(TensorType)
     table = operand_def(TensorType)
 
 
@@ -453,16 +456,18 @@ class MeanOp(UnaryOp):
 
 
 @irdl_op_definition
-class ResizeNearestOp(UnaryOp):
+class ResizeNearestOp(PiennOp):
     """`tables` is empty, or holds rows and columns."""
 
     name = "pienn.resize_nearest"
+    x = operand_def(TensorType)
     tables = var_operand_def(TensorType)
 
 
 @irdl_op_definition
-class ResizeBilinearOp(UnaryOp):
+class ResizeBilinearOp(PiennOp):
     name = "pienn.resize_bilinear"
+    x = operand_def(TensorType)
     rows = operand_def(TensorType)
     row_weights = operand_def(TensorType)
     columns = operand_def(TensorType)
