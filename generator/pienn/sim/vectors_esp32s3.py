@@ -45,9 +45,9 @@ def run_single(record: dict) -> list[Outcome]:
     machine = _machine()
     for name, value in record["before"].items():
         put(machine, name, value)
-    memory = record.get("mem")
+    memory = record.get("mem", {})
+    address, before = int(memory.get("addr", "0"), 16), bytes.fromhex(memory.get("before", ""))
     if memory:
-        address, before = int(memory["addr"], 16), bytes.fromhex(memory["before"])
         _map(machine, address, len(before))
         machine.write(address, before)
     expected = {name: get(machine, name) for name in STATE}
