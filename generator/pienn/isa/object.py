@@ -63,7 +63,7 @@ class Image:
     def flat(self) -> bytes:
         """All segments as one block from the lowest address, gaps zero, trailing .bss left out."""
         base = self.base
-        end = max((s.address + len(s.data) for s in self.segments), default=base)
+        end = max((s.address + len(s.data) for s in self.segments if s.data), default=base)
         block = bytearray(end - base)
         for segment in self.segments:
             start = segment.address - base
@@ -176,7 +176,7 @@ class Object:
             if section.name in fixed:
                 places[section.name] = fixed[section.name]
                 continue
-            free += -free % section.alignment
+            free += -free % max(section.alignment, 4)
             places[section.name] = free
             free += section.size
         return places

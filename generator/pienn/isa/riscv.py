@@ -400,7 +400,9 @@ class RiscV(Target):
     def code_alignment(self, alignment: int, maximum: int | None, statement: Statement) -> Align:
         smallest = 2 if self.compressed else 4
         if alignment <= smallest:  # GNU as takes the code to be aligned so far already
-            return CodeAlign(statement.location, is_code=True, alignment=1, wanted=alignment if statement.text else 1)
+            return CodeAlign(
+                statement.location, is_code=True, alignment=1, wanted=alignment if statement.text else 1
+            )
         return CodeAlign(statement.location, is_code=True, alignment=alignment, maximum=maximum)
 
     # -- relocations --------------------------------------------------------------------------------------

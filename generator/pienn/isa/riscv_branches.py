@@ -200,9 +200,7 @@ def check_distance(fragment: Fragment, instruction: Instruction, operand: str, d
     if distance % 2:
         remedy = "align the target"
     elif instruction.issue_class == "loop":
-        remedy = "make the loop body shorter, or let it stand after the instruction"
-        if distance % 4:
-            remedy = "align the label"
+        remedy = "let the loop stand after the instruction" if distance < 0 else "make the loop body shorter"
     else:
         remedy = "move the target nearer or jump through a register"
     raise AssemblyError(fragment.location, f"{where}; {remedy}")

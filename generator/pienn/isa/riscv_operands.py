@@ -227,6 +227,13 @@ class OperandReader:
             value = evaluate(expression, known_distance)
         except ExpressionError as error:
             raise self.statement.error(str(error), index) from error
+        if operand.names and not value.is_absolute:
+            words = [w for o in instruction.operands if o.names for w in o.names if w != "-"]
+            raise self.statement.error(
+                f"{instruction.mnemonic}: {text!r} is no value of {operand.name} ({operand.limits()}): the words are "
+                + ", ".join(words),
+                index,
+            )
         if operand.kind == "pcrel" or not value.is_absolute:
             self._refuse_register_name(instruction, operand, text, index)
             self.pending = (operand.name, expression)
