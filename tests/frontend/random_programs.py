@@ -261,6 +261,10 @@ def pool(m: Maker) -> None:
         < 1
     ):
         return
+    for size, new, k, s, d, p in zip(x.shape[1:], space, kernel, strides, dilation, padding):
+        starts = [window * s - p for window in range(new)]
+        if any(all(not 0 <= start + tap * d < size for tap in range(k)) for start in starts):
+            return  # torch gives minus infinity for a window that lies in the padding altogether
     shape = (x.shape[0], *space)
     if not average:
         m.emit(

@@ -209,7 +209,7 @@ CASES: dict[str, Case] = {
     "odd_reshape": Case(
         layers(
             lambda: nn.Conv2d(6, 4, 3),
-            lambda: Function(lambda a: a.reshape(len(a), 5, 4, 7)),
+            lambda: Function(lambda a: a.reshape(a.shape[0], 5, 4, 7)),
             lambda: nn.Conv2d(5, 3, 1),
         ),
         Images,

@@ -51,11 +51,10 @@ def capture(module: torch.nn.Module, example: Sequence[torch.Tensor]) -> GraphMo
 def capture_program(program: torch.export.ExportedProgram) -> GraphModule:
     """The normalised float graph of an exported program with a dynamic batch axis, or with batch 1."""
     check_weights(program.state_dict)
-    if any(_mutates(node) for node in program.graph.nodes):
-        program = program.run_decompositions({})
     check_inputs(program)
     graph = program.module()
     assert isinstance(graph, GraphModule)
+    _make_functional(graph)
     for node in list(graph.graph.nodes):
         if node.op == "call_module" and node.target == "_guards_fn":
             graph.graph.erase_node(node)
@@ -114,21 +113,72 @@ def check_inputs(program: torch.export.ExportedProgram) -> None:
         meta = node.meta.get("val")
         if not isinstance(meta, torch.Tensor) or not meta.dim():
             raise PiennError(f"input {node.name}: only tensors with a batch axis are supported")
-        batch, *rest = meta.shape
-        if isinstance(batch, int) and batch != 1:
+        batch, *rest = (static_size(size) for size in meta.shape)
+        if batch not in (None, 1):
             raise PiennError(
-                f"input {node.name}: the batch size {batch} is baked in: "
-                "export with a dynamic batch axis, or with batch 1"
+                f"input {node.name}: the batch size {batch} is baked in: write -1 or x.shape[0] in reshapes, and "
+                "export with a dynamic batch axis or with batch 1"
             )
-        if not all(isinstance(size, int) for size in rest):
+        if None in rest:
             raise PiennError(
                 f"input {node.name}: only the batch axis may be dynamic: fix the sizes of the others"
             )
 
 
-def _mutates(node: Node) -> bool:
-    schema = getattr(node.target, "_schema", None)
-    return bool(schema is not None and schema.is_mutable)
+def static_size(size: int | torch.SymInt) -> int | None:
+    """The size of an axis, None where it is dynamic; export may hold a fixed size as a symbol with a value."""
+    return size if isinstance(size, int) else size.node.maybe_as_int()
+
+
+def _make_functional(graph: GraphModule) -> None:
+    """Replace in-place operators: who reads the changed tensor later reads the new result instead."""
+    order = {node: place for place, node in enumerate(graph.graph.nodes)}
+    for node in list(graph.graph.nodes):
+        schema = getattr(node.target, "_schema", None)
+        if node.op != "call_function" or schema is None or not schema.is_mutable:
+            continue
+        changed = node.args[0]
+        packet = getattr(aten, schema.name.split("::")[1].removesuffix("_"), None)
+        functional = getattr(packet, schema.overload_name or "default", None)
+        if functional is None or functional is node.target or not isinstance(changed, Node):
+            raise PiennError(f"{node.name}: the in-place operator {node.target} is not supported")
+        if changed.op == "get_attr":
+            raise PiennError(
+                f"{changed.target}: the model changes this buffer as it runs: models have no state here"
+            )
+        stale = [
+            alias
+            for alias in _aliases(changed, node, order)
+            if any(order[user] > order[node] for user in alias.users)
+        ]
+        if stale:
+            raise PiennError(
+                f"{node.name}: {node.target} changes a part of a tensor that is read again: copy it first"
+            )
+        node.target = functional
+        for user in list(changed.users):
+            if order[user] > order[node]:
+                user.replace_input_with(changed, node)
+
+
+def _aliases(changed: Node, change: Node, order: dict[Node, int]) -> set[Node]:
+    """The other tensors that share memory with a changed one: those it is a view of, and the views of them."""
+
+    def is_view(candidate: Node) -> bool:
+        schema = getattr(candidate.target, "_schema", None)
+        return schema is not None and any(result.alias_info is not None for result in schema.returns)
+
+    base = changed
+    while is_view(base) and isinstance(base.args[0], Node):
+        base = base.args[0]
+    family = {base}
+    waiting = [base]
+    while waiting:
+        for user in waiting.pop().users:
+            if is_view(user) and order[user] < order[change] and user not in family:
+                family.add(user)
+                waiting.append(user)
+    return family - {changed}
 
 
 def _tensor(graph: GraphModule, node: Any) -> torch.Tensor | None:

@@ -58,7 +58,7 @@ def integer_weights(
     rows = codes.reshape(codes.shape[0], -1).astype(np.int64)
     scales = [int(exponent) for exponent in exponents]
     for channel, row in enumerate(rows):
-        while np.abs(row).max(initial=0) > 127:
+        if np.abs(row).max(initial=0) > 127:
             row, scales[channel] = half_up(row / 2).astype(np.int64), scales[channel] + 1
         while wanted - x.exponent - scales[channel] < 0 and np.abs(row).max(initial=0) <= 63:
             row, scales[channel] = row * 2, scales[channel] - 1
@@ -67,7 +67,7 @@ def integer_weights(
     largest_input = 255 if x.zero_point else 128
     biases = np.zeros(len(rows), np.int64)
     for channel, row in enumerate(rows):
-        scale = scales[channel]
+        fine, scale = row, scales[channel]
         while True:
             shift = exponent - x.exponent - scale
             whole = half_up(np.array(math.ldexp(float(bias[channel]), -(x.exponent + scale))))
@@ -79,7 +79,8 @@ def integer_weights(
                     f"{layer}: the bias {bias[channel]:g} of channel {channel} or its sum of products does not fit "
                     "int32: quantise the result more coarsely"
                 )
-            row, scale = half_up(row / 2).astype(np.int64), scale + 1
+            scale += 1
+            row = half_up(np.ldexp(fine.astype(np.float64), scales[channel] - scale)).astype(np.int64)
         rows[channel], scales[channel], biases[channel] = row, scale, int(whole)
     return Weights(
         rows.reshape(codes.shape).astype(np.int8), biases.astype(np.int32), tuple(scales)

@@ -20,7 +20,7 @@ from pienn.frontend.pt2e import (
     SharedQuantizationSpec,
 )
 
-WEIGHTED = {"conv1d": 0, "conv2d": 0, "conv_transpose2d": 1, "linear": 0}
+WEIGHTED = {"conv1d": 0, "conv2d": 0, "conv_transpose1d": 1, "conv_transpose2d": 1, "linear": 0}
 """Operators with a weight, and the axis of the weight that holds their output channels."""
 
 CLAMPS = frozenset({"relu", "relu6", "hardtanh", "clamp", "clamp_min", "clamp_max"})

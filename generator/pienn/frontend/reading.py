@@ -20,7 +20,7 @@ from torch.utils._pytree import tree_leaves
 
 from pienn.errors import PiennError
 from pienn.frontend import decisions
-from pienn.frontend.capture import check_inputs
+from pienn.frontend.capture import check_inputs, static_size
 from pienn.frontend.operators import (
     Constant,
     Encoding,
@@ -149,9 +149,10 @@ class Reader:
             raise self.error(
                 node, "axis 0 is not the batch: operators may not mix, move or drop the batch axis"
             )
-        if not all(isinstance(size, int) for size in rest):
+        sizes = tuple(size for size in map(static_size, rest) if size is not None)
+        if len(sizes) != len(rest):
             raise self.error(node, "only the batch axis may be dynamic: export with fixed sizes elsewhere")
-        return tuple(rest)
+        return sizes
 
     def axis(self, node: Node, axis: int, rank: int) -> int:
         """A torch axis as an axis of the shape without batch; `rank` counts the batch."""
