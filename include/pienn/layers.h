@@ -41,7 +41,15 @@ extern "C" {
  *
  * so that a kernel multiplies the stored x, shifts with floor and saturates. Where the window leaves x, the
  * stored value read is z_x (padding_value). bias[o] + any partial sum fits int32: the generator has proved
- * it. */
+ * it.
+ *
+ * The SIMD kernels of a chip read `blocks` instead: the same numbers in the order in which that chip consumes
+ * them, 16-byte aligned, made by generator/pienn/codegen/packing_<chip>.py, where the layout is written down.
+ * weights, bias and shift may then be NULL. They also ask more of the layout:
+ *   - padding_top = padding_left = 0: x points at the first window, and what surrounds the image is in memory;
+ *   - pixel_stride and row_stride are multiples of 16, block_stride is 16, and pixels of x hold whole blocks
+ *     of 16 channels whose surplus lanes may hold anything (their weights are 0 or are not multiplied);
+ *   - surplus lanes of the last block of y are written. */
 
 /* conv2d_s8. The window of output (i, j) starts at row i * stride_y - padding_top and column
  * j * stride_x - padding_left of x; output sizes are those of y, so padding below and to the right needs no
@@ -50,6 +58,7 @@ typedef struct pienn_conv2d_s8_params {
     const int8_t *weights; /* [ceil(y.channels / 16)][kernel_height][kernel_width][x.channels / groups][16] */
     const int32_t *bias;   /* [ceil(y.channels / 16) * 16], folded as above */
     const uint8_t *shift;  /* [ceil(y.channels / 16) * 16], 0..31 */
+    const void *blocks;    /* the chip's own packed records of all this; NULL for the reference */
     pienn_view x;
     pienn_view y;
     int32_t kernel_height; /* >= 1 */
@@ -65,13 +74,14 @@ typedef struct pienn_conv2d_s8_params {
     int32_t minimum;       /* -128..127 */
     int32_t maximum;       /* minimum..127 */
 } pienn_conv2d_s8_params;
-PIENN_LAYOUT(pienn_conv2d_s8_params, maximum, 3, 24);
+PIENN_LAYOUT(pienn_conv2d_s8_params, maximum, 4, 24);
 
 /* depthwise_conv2d_s8. As conv2d_s8, but output channel c reads channel c alone; x.channels = y.channels. */
 typedef struct pienn_depthwise_conv2d_s8_params {
     const int8_t *weights; /* [ceil(channels / 16)][kernel_height][kernel_width][16] */
     const int32_t *bias;   /* [ceil(channels / 16) * 16], folded as above */
     const uint8_t *shift;  /* [ceil(channels / 16) * 16], 0..31 */
+    const void *blocks;    /* the chip's own packed records of all this; NULL for the reference */
     pienn_view x;
     pienn_view y;
     int32_t kernel_height; /* >= 1 */
@@ -86,7 +96,7 @@ typedef struct pienn_depthwise_conv2d_s8_params {
     int32_t minimum;       /* -128..127 */
     int32_t maximum;       /* minimum..127 */
 } pienn_depthwise_conv2d_s8_params;
-PIENN_LAYOUT(pienn_depthwise_conv2d_s8_params, maximum, 3, 23);
+PIENN_LAYOUT(pienn_depthwise_conv2d_s8_params, maximum, 4, 23);
 
 /* conv_transpose2d_s8. Input pixel (i, j) times tap (ky, kx) adds to output pixel
  * (i * stride_y + ky * dilation_y - padding_top, j * stride_x + kx * dilation_x - padding_left) where y has
@@ -118,6 +128,7 @@ typedef struct pienn_fully_connected_s8_params {
     const int8_t *weights; /* [ceil(columns / 16)][depth][16] */
     const int32_t *bias;   /* [ceil(columns / 16) * 16], folded as above */
     const uint8_t *shift;  /* [ceil(columns / 16) * 16], 0..31 */
+    const void *blocks;    /* the chip's own packed records of all this; NULL for the reference */
     int32_t rows;          /* vectors of x, >= 1 */
     int32_t depth;         /* elements of a vector of x, >= 1 */
     int32_t columns;       /* elements of a vector of y, >= 1 */
@@ -126,7 +137,7 @@ typedef struct pienn_fully_connected_s8_params {
     int32_t minimum;       /* -128..127 */
     int32_t maximum;       /* minimum..127 */
 } pienn_fully_connected_s8_params;
-PIENN_LAYOUT(pienn_fully_connected_s8_params, maximum, 3, 7);
+PIENN_LAYOUT(pienn_fully_connected_s8_params, maximum, 4, 7);
 
 /* ---- Products of activations ---- */
 

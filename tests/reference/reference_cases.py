@@ -139,6 +139,7 @@ def _convolution(draw: Draw, kernel_name: str) -> Case:
     }
     if not depthwise:
         fields["groups"] = groups
+    fields["blocks"] = None
     return _image_case(draw, kernel_name, graph, shape, result, fields)
 
 
@@ -237,7 +238,7 @@ def fully_connected_s8(draw: Draw) -> Case:
     operands, given, fields = _filter(draw, b, (columns, depth), encoding)
     graph, result = _graph(b, b.fully_connected(x, *operands, **given))
     reads, writes = draw.rows(shape), draw.rows(result)
-    fields |= {"rows": rows, "depth": depth, "columns": columns}
+    fields |= {"rows": rows, "depth": depth, "columns": columns, "blocks": None}
     fields |= {
         "x_row_stride": reads.fields["row_stride"],
         "y_row_stride": writes.fields["row_stride"],
