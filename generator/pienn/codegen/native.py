@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -76,6 +77,38 @@ def _layers(folder: Path) -> Path:
     includes = [component / "include", component / "src_ref"]
     compile_files(sources, library, [*LAYER_FLAGS, "-shared"], includes)
     return library
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Bytes of a compiled model: machine code of the model and of the layers it calls, and its constants."""
+
+    code: int
+    constants: int
+
+
+def code_bytes(plan: Plan) -> Sizes:
+    """Compile with -Os for this machine and add up the sections; raises PiennError without a compiler or `size`."""
+    size = shutil.which("size")
+    if size is None:
+        raise PiennError("no program `size`: install binutils")
+    component = component_folder()
+    with tempfile.TemporaryDirectory(prefix="pienn-size-") as name:
+        folder = Path(name)
+        files = [path for path in generate(plan, folder, "model") if path.suffix == ".c"]
+        files += [component / "src_ref" / f"{kernel}.c" for kernel in {call.kernel.name for call in plan.calls}]
+        code = constants = 0
+        for source in files:
+            compiled = folder / f"{source.stem}.o"
+            includes = [folder, component / "include", component / "src_ref"]
+            compile_files([source], compiled, ["-std=c11", "-Os", "-c"], includes)
+            sections = subprocess.run([size, "-A", str(compiled)], capture_output=True, text=True, check=True).stdout
+            for line in sections.splitlines():
+                parts = line.split()
+                if len(parts) == 3 and parts[1].isdigit():
+                    code += int(parts[1]) if parts[0].startswith(".text") else 0
+                    constants += int(parts[1]) if parts[0].startswith((".rodata", ".data.rel.ro")) else 0
+    return Sizes(code, constants)
 
 
 @cache
