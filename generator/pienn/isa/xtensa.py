@@ -31,7 +31,6 @@ class Mode:
     """What `.begin` and `.end` switch."""
 
     transform: bool = True
-    density: bool = True
     longcalls: bool = False
     literal_prefix: str = ""
 
@@ -67,9 +66,9 @@ class Xtensa(Target):
     # ------------------------------------------------------------------------------ statements
 
     def instruction(self, mnemonic: str, operands: str, statement: Statement, assembler: Assembler) -> bool:
-        transform, density = self.mode.transform, self.mode.density
+        transform = self.mode.transform
         specific = mnemonic.startswith("_") or not transform
-        machine = self.reader.read(mnemonic, operands, statement, assembler, not specific, density)
+        machine = self.reader.read(mnemonic, operands, statement, assembler, not specific)
         if machine is None:
             return False
         literal = None
@@ -80,16 +79,19 @@ class Xtensa(Target):
                 machine = make(
                     self.isa, "l32r", *machine.arguments(), place=self._literal(machine.place, assembler)
                 )
-            if density:
-                machine = narrowed(self.isa, machine)
+            machine = narrowed(self.isa, machine)
             machines = (machine,)
             if not fits(machine):
-                expanded = expand_constant(self.isa, machine, lambda e: self._literal(e, assembler), density)
+                expanded = expand_constant(self.isa, machine, lambda e: self._literal(e, assembler))
                 machines = expanded or machines
         for one in machines:
             if not fits(one):
                 raise self.reader.limit_error(one, statement)
-        if not specific and (machine.is_loop or (machine.mnemonic in CALLS and self.mode.longcalls)):
+        if not specific and (
+            machine.is_loop
+            or machine.spare is not None
+            or (machine.mnemonic in CALLS and self.mode.longcalls)
+        ):
             assert machine.place is not None
             literal = self._spare_literal(machine.place, assembler)
         assembler.current.alignment = max(assembler.current.alignment, 4)
@@ -100,7 +102,6 @@ class Xtensa(Target):
                 machines=machines,
                 specific=specific,
                 transform=transform,
-                density=density,
                 longcalls=self.mode.longcalls,
                 literal=literal,
             )
@@ -134,7 +135,6 @@ class Xtensa(Target):
         kind = "transform" if kind == "generics" else kind
         names = (
             "transform",
-            "density",
             "longcalls",
             "literal_prefix",
             "schedule",
@@ -150,7 +150,7 @@ class Xtensa(Target):
             self.mode.literal_prefix = rest.strip()
         elif kind == "absolute-literals" and not word.startswith("no-"):
             raise statement.error("this core has no absolute literals: leave out .begin absolute-literals")
-        elif kind in ("transform", "density", "longcalls"):
+        elif kind in ("transform", "longcalls"):
             setattr(self.mode, kind, not word.startswith("no-"))
 
     def _end(self, arguments: str, statement: Statement) -> None:

@@ -29,7 +29,6 @@ class Code(Fragment):
     machines: tuple[Machine, ...] = ()
     specific: bool = False
     transform: bool = True
-    density: bool = True
     longcalls: bool = False
     literal: Literal | None = None
     emitted: list[tuple[int, Machine]] = field(default_factory=list)

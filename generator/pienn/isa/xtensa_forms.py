@@ -45,7 +45,8 @@ CALLS = {"call0": "a0", "call4": "a4", "call8": "a8", "call12": "a12"}
 class Machine:
     """One machine instruction. At most one operand is an expression: `place`, for the operand `open_operand`.
 
-    `distance` replaces the expression where the target is inside the same group of instructions.
+    `distance` replaces the expression where the target is inside the same group of instructions. `spare` is the
+    register that `j.l` may use for a far jump.
     """
 
     instruction: Instruction
@@ -53,6 +54,7 @@ class Machine:
     open_operand: str | None = None
     place: Expression | None = None
     distance: int | None = None
+    spare: int | None = None
 
     @property
     def size(self) -> int:
@@ -135,20 +137,16 @@ def widened(isa: Isa, machine: Machine) -> Machine | None:
 
 
 def expand_constant(
-    isa: Isa, machine: Machine, literal: Callable[[Expression], Expression], density: bool
+    isa: Isa, machine: Machine, literal: Callable[[Expression], Expression]
 ) -> tuple[Machine, ...] | None:
     """Instructions for a constant that the instruction itself cannot hold, or None. `literal` makes one."""
-
-    def shorten(one: Machine) -> Machine:
-        return narrowed(isa, one) if density else one
-
     mnemonic, arguments = machine.mnemonic, machine.arguments()
     if mnemonic in WIDER:
         wide = widened(isa, machine)
         assert wide is not None
         if fits(wide):
             return (wide,)
-        return expand_constant(isa, wide, literal, density)
+        return expand_constant(isa, wide, literal)
     if mnemonic == "movi":
         return (make(isa, "l32r", arguments[0], place=literal(Number(arguments[1]))),)
     if mnemonic == "slli" and arguments[2] == 0:
@@ -160,26 +158,32 @@ def expand_constant(
         low = (constant + 128) % 256 - 128
         high = make(isa, "addmi", target, source, constant - low)
         if fits(high):
-            return (high, shorten(make(isa, "addi", target, target, low))) if low else (high,)
+            return (high, narrowed(isa, make(isa, "addi", target, target, low))) if low else (high,)
         if target != source:
             load = make(isa, "l32r", target, place=literal(Number(constant)))
-            return load, shorten(make(isa, "add", target, source, target))
+            return load, narrowed(isa, make(isa, "add", target, source, target))
     if mnemonic in ("l8ui", "l16si", "l16ui", "l32i") and arguments[0] != arguments[1]:
         target, source, offset = arguments
         load = make(isa, "l32r", target, place=literal(Number(offset)))
         address = make(isa, "add", target, target, source)
-        return load, shorten(address), shorten(make(isa, mnemonic, target, target, 0))
+        return load, narrowed(isa, address), narrowed(isa, make(isa, mnemonic, target, target, 0))
     return None
 
 
-def over_jump(isa: Isa, branch: Machine, narrow: bool) -> tuple[Machine, ...]:
+def over_jump(isa: Isa, branch: Machine) -> tuple[Machine, ...]:
     """The opposite branch around a jump to the place."""
     mnemonic = INVERSE[WIDER.get(branch.mnemonic, branch.mnemonic)]
-    if narrow and mnemonic in ("beqz", "bnez"):
+    if mnemonic in ("beqz", "bnez"):
         mnemonic += ".n"
     opposite = make(isa, mnemonic, *branch.arguments(), place=branch.place)
     jump = make(isa, "j", place=branch.place)
     return replace(opposite, place=None, distance=opposite.size + jump.size), jump
+
+
+def far_jump(isa: Isa, jump: Machine, literal: Expression) -> tuple[Machine, ...]:
+    """A jump through an address in the literal pool, with the help of a register."""
+    assert jump.spare is not None
+    return make(isa, "l32r", jump.spare, place=literal), make(isa, "jx", jump.spare)
 
 
 def far_call(isa: Isa, call: Machine, literal: Expression) -> tuple[Machine, ...]:

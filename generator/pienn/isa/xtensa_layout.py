@@ -90,7 +90,6 @@ class Fragment(Generic[Payload]):
     forms: tuple[Form[Payload], ...] = ()
     step: int = 0
     target: object = None
-    narrow_nops: bool = True
     alignment: int = 1
     longest_fill: int | None = None
     origin: object = None
@@ -138,7 +137,7 @@ class Layout(Generic[Payload]):
         ended = self.now
         ended.tail = tail
         ended.owner = self.owner
-        self.fragments.append(Fragment(narrow_nops=ended.narrow_nops))
+        self.fragments.append(Fragment())
         return ended
 
     def place(self) -> tuple[Fragment[Payload], int]:
@@ -185,7 +184,7 @@ class Layout(Generic[Payload]):
     def loop_alignment(self, transform: bool) -> None:
         """Room for nops before a loop instruction."""
         ended = self.close(Tail.LOOP_ALIGN if transform else Tail.NOTHING)
-        ended.largest_growth = 1 + FETCH_WIDTH if ended.narrow_nops else 3 * FETCH_WIDTH
+        ended.largest_growth = 1 + FETCH_WIDTH
         self.now.transform = transform
 
     def code(self, piece: Piece[Payload]) -> None:
@@ -361,7 +360,7 @@ class Layout(Generic[Payload]):
             elif tail is Tail.GROWING:
                 growth = self._grow(fragment, stretch)
             elif tail is Tail.LOOP_END and fragment.step:
-                growth = 2 if fragment.narrow_nops else 3
+                growth = 2
                 fragment.pieces.append(Piece(growth, self.nop(growth), owner=fragment.owner))
                 fragment.size += growth
                 fragment.fix()
@@ -438,8 +437,7 @@ class Layout(Generic[Payload]):
             before += loop.loop_offset + RELAXED_LOOP_REST
         size = self.first_size(self._next_filled(loop)) or FETCH_WIDTH
         start = fragment.address + fragment.size + before
-        fills = range(0, 24, 3) if not fragment.narrow_nops else (0, 2, 3, 4, 5, 6, 7)
-        return next(f for f in fills if _in_one_word(start + f, size))
+        return next(f for f in (0, 2, 3, 4, 5) if _in_one_word(start + f, size))
 
     # ------------------------------------------------------------------ widening for alignment
 
@@ -541,7 +539,7 @@ class Layout(Generic[Payload]):
             elif fragment.tail is Tail.LOOP_ALIGN:
                 fill = fragment.growth
                 while fill:
-                    size = 2 if fill in (2, 4) and fragment.narrow_nops else 3
+                    size = 2 if fill in (2, 4) else 3
                     yield address, size, owner, self.nop(size)
                     address += size
                     fill -= size

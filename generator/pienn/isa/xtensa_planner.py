@@ -9,7 +9,7 @@ from pienn.isa.program import Align, Bytes, Fill, Fragment, Origin, Section, Sym
 from pienn.isa.source import AssemblyError
 from pienn.isa.table import Isa
 from pienn.isa.xtensa_code import Code, Group, Mark, symbol_of
-from pienn.isa.xtensa_forms import LOOPS, Machine, far_call, long_loop, make, over_jump, widened
+from pienn.isa.xtensa_forms import LOOPS, Machine, far_call, far_jump, long_loop, make, over_jump, widened
 from pienn.isa.xtensa_layout import Form, Piece
 from pienn.isa.xtensa_layout import Fragment as Place
 from pienn.isa.xtensa_layout import Layout as CodeLayout
@@ -17,7 +17,7 @@ from pienn.isa.xtensa_layout import Layout as CodeLayout
 if TYPE_CHECKING:
     from pienn.isa.assembler import Assembler
 
-LARGEST_GROWTH = {"branch": 6, "call": 6, "loop": 27}
+LARGEST_GROWTH = {"branch": 6, "call": 6, "jump": 6, "loop": 27}
 """Bytes that GNU as reserves for the long form of an instruction (loopnez and loopgtz: 3 and 6 more)."""
 
 
@@ -121,7 +121,6 @@ class Planner:
     def _one(self, fragment: Code, machine: Machine) -> None:
         layout, transform = self.layout, fragment.transform
         layout.prepare_code(transform, fragment.specific)
-        layout.now.narrow_nops = fragment.density
         if machine.is_loop:
             layout.loop_alignment(transform)
         if machine.mnemonic == "entry" and not fragment.specific:
@@ -135,7 +134,7 @@ class Planner:
                     layout.close()
             else:
                 layout.narrow(piece, (wide,))
-        elif fragment.specific or machine.mnemonic in ("j", "l32r"):
+        elif fragment.specific or machine.mnemonic == "l32r" or (machine.is_jump and machine.spare is None):
             layout.code(piece)
             ended = layout.close()
             if machine.is_loop:
@@ -154,7 +153,7 @@ class Planner:
 
     def _growing(self, fragment: Code, machine: Machine) -> None:
         candidates: list[tuple[Machine, ...]] = [(machine,)]
-        kind = "loop" if machine.is_loop else "call" if machine.is_call else "branch"
+        kind = next(k for k in LARGEST_GROWTH if k in machine.instruction.flow)
         growth = LARGEST_GROWTH[kind]
         loop_offset = LOOPS[machine.mnemonic] if machine.is_loop else None
         on_grow = fragment.literal.need if fragment.literal else None
@@ -162,13 +161,15 @@ class Planner:
             wide = widened(self.isa, machine)
             if wide is not None:
                 candidates.append((wide,))
-            candidates.append(over_jump(self.isa, machine, fragment.density))
+            candidates.append(over_jump(self.isa, machine))
         elif fragment.literal is not None:
             literal = Name(Symbol("", section=self._literal_section(fragment), fragment=fragment.literal))
             if machine.is_loop:
                 growth += LOOPS[machine.mnemonic]
                 if machine.arguments() != [1]:
                     candidates.append(long_loop(self.isa, machine, literal))
+            elif machine.is_jump:
+                candidates.append(far_jump(self.isa, machine, literal))
             else:
                 candidates.append(far_call(self.isa, machine, literal))
         low, high = machine.reach()

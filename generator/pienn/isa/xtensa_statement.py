@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pienn.isa.expressions import Expression, ExpressionError, evaluate
@@ -45,10 +46,8 @@ class Reader:
         statement: Statement,
         assembler: Assembler,
         transform: bool,
-        density: bool,
     ) -> Machine | None:
-        """None when the mnemonic is unknown. `transform`: another instruction of the same effect may be chosen,
-        with `density` a 16-bit one."""
+        """None when the mnemonic is unknown. `transform`: another instruction of the same effect may be chosen."""
         start = len(statement.text) - len(text)
         operands = [(word, start + index) for word, index in split_operands(text)]
         name = mnemonic.removeprefix("_")
@@ -56,10 +55,10 @@ class Reader:
         if name == "mov":
             if len(operands) != 2:
                 raise statement.error(f"mov needs 2 operands, not {len(operands)}: mov at, as", start)
-            name = "mov.n" if transform and density else "or"
+            name = "mov.n" if transform else "or"
             operands += [operands[1]] if name == "or" else []
-        elif name == "j.l" and operands:
-            name, operands = "j", operands[:1]
+        elif name == "j.l":
+            return self._far_jump(operands, statement, assembler)
         elif name in ("rsr", "wsr", "xsr", "rur", "wur"):
             name, operands = self._register_access(name, operands, statement, assembler)
         elif name in COMPARE_WITH_ZERO and transform and self._is_zero(operands[1:2], assembler):
@@ -81,6 +80,17 @@ class Reader:
                 "extui: shift and width together exceed 32: take fewer bits", operands[2][1]
             )
         return machine
+
+    def _far_jump(
+        self, operands: list[tuple[str, int]], statement: Statement, assembler: Assembler
+    ) -> Machine:
+        """`j.l label, a2`: a jump that may use the register when the label is far."""
+        if len(operands) != 2:
+            raise statement.error("j.l needs a label and a register that it may overwrite: j.l label, a2")
+        text, index = operands[1]
+        jump = self._values(self.isa["j"], operands[:1], statement, assembler)
+        register = self.isa["jx"].operands[0]
+        return replace(jump, spare=self._register(self.isa["jx"], register, text, index, statement))
 
     def _register_access(
         self, name: str, operands: list[tuple[str, int]], statement: Statement, assembler: Assembler
