@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeGuard
 
 import numpy as np
 from hypothesis import strategies
@@ -89,40 +90,58 @@ def random_encoding(source: random.Random) -> Encoding:
 
 
 def minimise(graph: Graph, fails: Callable[[Graph], bool]) -> Graph:
-    """A smaller graph that still fails: results are dropped and values become arguments while it does."""
+    """A smaller graph that still fails.
+
+    While it does, results are dropped or taken from earlier on, and computed values become arguments.
+    """
     assert fails(graph), "the graph to be minimised does not fail"
-    changed = True
-    while changed:
-        changed = False
-        candidates = [_with_results(graph, [index]) for index in range(len(graph.outputs))]
-        candidates = candidates if len(graph.outputs) > 1 else []
-        candidates += [_cut(graph, index) for index in reversed(range(len(graph.layers)))]
-        for candidate in candidates:
-            if (
-                candidate is not None
-                and len(candidate.layers) < len(graph.layers)
-                and _still(candidate, fails)
-            ):
-                graph, changed = candidate, True
-                break
+    smaller: Graph | None = graph
+    while smaller is not None:
+        graph = smaller
+        smaller = next((candidate for candidate in _reductions(graph) if _still(candidate, fails)), None)
     return graph
 
 
-def _still(graph: Graph, fails: Callable[[Graph], bool]) -> bool:
+def _reductions(graph: Graph) -> Iterator[Graph]:
+    """Graphs with fewer operations."""
+    results = [port.value.owner for port in graph.outputs]
+    computed = [op for op in results if isinstance(op, PiennOp)]
+    for index, op in enumerate(computed):
+        others = [other.layer for other in computed[:index] + computed[index + 1 :]]
+        earlier = [owner.layer for owner in (operand.owner for operand in op.operands) if _is_layer(owner)]
+        for layers in ([], *([layer] for layer in earlier if layer not in others)):
+            if others or layers:
+                yield _returning(graph, others + layers)
+    for index in reversed(range(len(graph.layers))):
+        candidate = _cut(graph, index)
+        if candidate is not None:
+            yield candidate
+
+
+def _is_layer(owner: object) -> TypeGuard[PiennOp]:
+    return isinstance(owner, PiennOp) and not isinstance(owner, ConstantOp)
+
+
+def _still(candidate: Graph, fails: Callable[[Graph], bool]) -> bool:
     try:
-        verify(graph)
+        verify(candidate)
     except PiennError:
         return False
-    return fails(graph)
+    return fails(candidate)
 
 
-def _with_results(graph: Graph, kept: Sequence[int]) -> Graph:
-    """The graph that returns only some of its results."""
+def _port(name: str, value: SSAValue) -> DictionaryAttr:
+    axes = tuple(range(len(shape_of(value))))
+    return DictionaryAttr({"pienn.name": to_attribute(name), "pienn.permutation": to_attribute(axes)})
+
+
+def _returning(graph: Graph, layers: Sequence[str]) -> Graph:
+    """The graph that returns the results of these layers."""
     graph = graph.clone()
     function, terminator = graph.function, graph.function.body.block.last_op
-    assert isinstance(terminator, ReturnOp) and function.res_attrs is not None
-    values = [terminator.arguments[index] for index in kept]
-    function.res_attrs = ArrayAttr([function.res_attrs.data[index] for index in kept])
+    values = [op.result for op in graph.layers if op.layer in layers]
+    function.res_attrs = ArrayAttr([_port(f"y{number}", value) for number, value in enumerate(values)])
+    assert terminator is not None
     terminator.detach()
     terminator.erase()
     function.body.block.add_op(ReturnOp(*values))
@@ -139,13 +158,7 @@ def _cut(graph: Graph, index: int) -> Graph | None:
     argument = block.insert_arg(op.result.type, len(block.args))
     argument.name_hint = f"cut{len(block.args)}"
     assert function.arg_attrs is not None
-    entry = DictionaryAttr(
-        {
-            "pienn.name": to_attribute(f"cut{len(block.args)}"),
-            "pienn.permutation": to_attribute(tuple(range(len(shape_of(argument))))),
-        }
-    )
-    function.arg_attrs = ArrayAttr([*function.arg_attrs.data, entry])
+    function.arg_attrs = ArrayAttr([*function.arg_attrs.data, _port(f"cut{len(block.args)}", argument)])
     op.result.replace_all_uses_with(argument)
     return _clean(graph)
 

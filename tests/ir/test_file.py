@@ -200,9 +200,11 @@ def test_hostile_weights(data: bytes, reason: str, tmp_path: Path) -> None:
     ("old", "new", "reason"),
     [
         (b"", b"", "but should be|no operation"),
-        (b"-7 x 5", b"-7 x 9999999", "more than|list"),
+        (b"-7 x 5", b"-7 x 9999999", "integers in lists"),
         (b"-7 x 5", b"-7 x  5", "graph.mlir: line 5"),
         (b"-7 x 5", b"-7 x// \n5", "graph.mlir: line 5"),
+        (b"-7 x 5", b", ".join([b"-7 x 1048576"] * 9), "integers in lists"),
+        (b"-7 x 5", b"1, " * 600000, "graph.mlir: it has more than 1048576 words"),
         (b"-7 x 5", b"-7 x 4", "weight_exponents has 7 entries"),
         (b"-7 x 5", b"99999999999", "graph.mlir: line 5"),
         (b'layer = "stem.0"', b'layer = "*/ int x; /*"', "graph.mlir: line 5"),

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import slow_operations as slow
 from hypothesis import given, settings, strategies
-from random_graphs import WRITERS, random_graph, random_inputs
+from random_graphs import WRITERS, minimise, random_graph, random_inputs
 
 from pienn.errors import PiennError
-from pienn.ir import dialect
+from pienn.ir import dialect, products
 from pienn.ir.dialect import PiennOp, encoding_of, is_activation
 from pienn.ir.graph import Graph
 from pienn.ir.interpreter import run
@@ -97,6 +97,43 @@ def test_fewer_operations_are_a_prefix() -> None:
         [str(op) for op in random_graph(5, count).layers if op.layer.startswith("block")] for count in (9, 4)
     )
     assert part == whole[: len(part)] and len(part) == 4
+
+
+@pytest.mark.parametrize("zero_point", [0, -128])
+@pytest.mark.parametrize("taps", [515, 516, 517, 518, 519, 1032, 1033, 2000])
+def test_sums_are_exact_on_both_sides_of_the_float32_limit(taps: int, zero_point: int) -> None:
+    """A sum of `taps` extreme products, odd ones among them, near 2**24 and beyond: what float32 cannot hold."""
+    weight = np.full((3, taps), 127, np.int8)
+    weight[1], weight[2, ::2] = -127, 126
+    x = np.stack([np.full(taps, 127), np.full(taps, -128), np.where(np.arange(taps) % 5, 127, 126)]).astype(
+        np.int8
+    )
+    exact = (x.astype(np.int64) - zero_point) @ weight.astype(np.int64).T
+    np.testing.assert_array_equal(
+        products.matrix_product(x.astype(np.int16) - zero_point, weight, zero_point), exact
+    )
+    image = (x.astype(np.int16) - zero_point)[:, None, :, None]  # [3, 1, taps, 1] by a kernel of [1, taps]
+    for channels in (1, 4):
+        wide = np.repeat(image, channels, axis=-1)
+        kernel = np.repeat(weight[:, None, :, None], channels, axis=-1)
+        convolved = products.convolution(
+            wide, kernel, zero_point, (1, 1), (0, 0, 0, 0), (1, 1), groups=1, size=(1, 1)
+        )
+        np.testing.assert_array_equal(convolved[:, 0, 0], channels * exact)
+
+
+def test_a_failing_graph_is_minimised() -> None:
+    """Down to the one operation that matters, with its operands as arguments."""
+    for seed in range(200):
+        graph = random_graph(seed, 12)
+        kinds = [op.short_name for op in graph.layers]
+        if kinds.count("softmax") and kinds.count("pad"):
+            break
+    small = minimise(graph, lambda g: any(op.short_name == "softmax" for op in g.layers))
+    assert [op.short_name for op in small.layers] == ["softmax"]
+    assert len(small.inputs) == len(small.outputs) == 1
+    both = minimise(graph, lambda g: {"softmax", "pad"} <= {op.short_name for op in g.layers})
+    assert {"softmax", "pad"} <= {op.short_name for op in both.layers} and len(both.layers) <= 4
 
 
 def test_wrong_inputs_are_named() -> None:

@@ -30,6 +30,7 @@ LIMITS = {"graph.mlir": 16 << 20, "weights.safetensors": 512 << 20, "meta.json":
 """The members in order, and their most bytes."""
 
 MOST_OPERATIONS = 1 << 14
+MOST_TOKENS = 1 << 20
 MOST_ITEMS = 1 << 22
 """Most integers in all lists of a graph together, runs counted in full."""
 
@@ -153,7 +154,7 @@ def _check_words(text: str) -> None:
     """Refuses words and marks that no graph has, and texts that would fill the memory."""
     if text.count("pienn.") > 4 * MOST_OPERATIONS:
         raise PiennError(f"graph.mlir: it has more than {MOST_OPERATIONS} operations")
-    position = items = 0
+    position = items = tokens = 0
     while position < len(text):
         token = TOKEN.match(text, position)
         if token is None or (token.lastgroup == "word" and token.group() not in WORDS):
@@ -162,10 +163,13 @@ def _check_words(text: str) -> None:
                 f"graph.mlir: line {line}: {text[position : position + 20]!a} is not part of any graph"
             )
         position = token.end()
+        tokens += 1
         if token.lastgroup == "run":
             items += int(token.group()[2:])
-    if items > MOST_ITEMS:
-        raise PiennError(f"graph.mlir: its lists have more than {MOST_ITEMS} items")
+        if tokens > MOST_TOKENS or items > MOST_ITEMS:
+            raise PiennError(
+                f"graph.mlir: it has more than {MOST_TOKENS} words or {MOST_ITEMS} integers in lists"
+            )
 
 
 def _check_meta(meta: Any) -> None:

@@ -28,8 +28,11 @@ from pienn.ir.windows import elements_inside
 PATH = re.compile(r"[A-Za-z0-9_.]{1,200}")
 """What layer paths and the names of tensors look like: they reach C comments, identifiers and file names."""
 
-LARGEST_TENSOR = 1 << 28
+LARGEST_TENSOR = 1 << 26
 """Most elements of one tensor; the chips have 32 MB."""
+
+LARGEST_AXIS = 1 << 20
+"""Most elements along one axis: a file that claims more would cost the reader memory, not itself."""
 
 LARGEST_EXTENT = 1 << 15
 """Largest kernel, stride, padding or dilation."""
@@ -214,6 +217,8 @@ def _type(value: SSAValue) -> None:
     shape, dtype = shape_of(value), dtype_of(value)
     if not 1 <= len(shape) <= 4 or min(shape) < 1 or math.prod(shape) > LARGEST_TENSOR:
         raise ValueError(f"shape {list(shape)} is not 1 to 4 axes with at most {LARGEST_TENSOR} elements")
+    if max(shape) > LARGEST_AXIS:
+        raise ValueError(f"shape {list(shape)} has an axis of more than {LARGEST_AXIS} elements")
     plain = TensorType(dialect.DTYPES[dtype], shape)
     if value.type != plain and (dtype != "int8" or not is_activation(value)):
         raise ValueError(f"{value.type} is neither plain nor an int8 activation")
