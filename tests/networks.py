@@ -44,7 +44,7 @@ def mobilenet_v2(size: int = 224, classes: int = 1000, seed: int = 0) -> Graph:
             strides=(stride, stride),
             padding=(kernel // 2,) * 4,
             groups=groups,
-            weight_exponents=source.integers(-shift - 1, 1 - shift, outputs),
+            weight_exponents=source.integers(-shift, 2 - shift, outputs),
             exponent=exponent,
             zero_point=-128 if relu6 else 0,
             layer=layer,
