@@ -135,3 +135,12 @@ def test_disassembly_assembles_to_the_same_bytes(revision: int) -> None:
         pairs = zip(disassemble(data, "esp32p4", 0, revision), disassemble(expected, "esp32p4", 0, revision))
         assert next(((a, b) for a, b in pairs if a.data != b.data), None) is None
     assert len(expected) > 6000
+
+
+def test_data_between_code_is_shown_as_words(tmp_path: Path) -> None:
+    object_ = assemble("f: ret\n.p2align 2\n.word 0x12345678, 2\ng: nop\n", "esp32p4")
+    (tmp_path / "f.o").write_bytes(object_.elf())
+    text = CliRunner().invoke(disasm, [str(tmp_path / "f.o"), "--target", "esp32p4"]).output
+    assert [line.split("  ")[-1] for line in text.splitlines() if ":  " in line] == [
+        "c.jr ra", "c.nop", ".word 0x12345678", ".word 0x00000002", "c.nop", "c.nop",
+    ]  # fmt: skip

@@ -127,6 +127,25 @@ class CodeSection:
     address: int
     data: bytes
     symbols: dict[int, str]
+    """Names by address."""
+    marks: tuple[tuple[int, bool], ...] = ((0, True),)
+    """Offsets where code (True) or data (False) starts."""
+
+
+def disassemble_section(section: CodeSection, target: str, revision: int | None = None) -> Iterator[Decoded]:
+    """Like `disassemble`, with the data between the code as `.word` and `.byte`."""
+    ends = [offset for offset, _ in section.marks[1:]] + [len(section.data)]
+    for (start, is_code), end in zip(section.marks, ends):
+        piece, address = section.data[start:end], section.address + start
+        if is_code:
+            yield from disassemble(piece, target, address, revision, section.symbols)
+            continue
+        for offset in range(0, len(piece), 4):
+            word = piece[offset : offset + 4]
+            text = f".word 0x{int.from_bytes(word, 'little'):08x}"
+            if len(word) < 4:
+                text = ".byte " + ", ".join(f"0x{byte:02x}" for byte in word)
+            yield Decoded(address + offset, word, text, None, {})
 
 
 def code_sections(data: bytes, name: str) -> list[CodeSection]:
@@ -146,16 +165,26 @@ def code_sections(data: bytes, name: str) -> list[CodeSection]:
         return data[start : data.index(b"\0", start)].decode("utf-8", "replace")
 
     symbols: dict[int, dict[int, str]] = {}
+    marks: dict[int, dict[int, bool]] = {}
     for header in headers:
         if header[1] != 2:
             continue
         for place in range(header[4], header[4] + header[5], 16):
             label, value, _, info, _, where = struct.unpack_from("<IIIBBH", data, place)
             label_text = text(headers[header[6]], label)
-            if info & 15 < 3 and label_text and not label_text.startswith(("$", ".L")):
+            if label_text[:2] in ("$x", "$d"):
+                marks.setdefault(where, {})[value] = label_text[1] == "x"
+            elif info & 15 < 3 and label_text and not label_text.startswith(("$", ".L")):
                 symbols.setdefault(where, {})[value] = label_text
-    return [
-        CodeSection(text(headers[names_index], h[0]), h[3], data[h[4] : h[4] + h[5]], symbols.get(i, {}))
-        for i, h in enumerate(headers)
-        if h[1] == 1 and h[2] & 4 and h[5]
-    ]
+    sections: list[CodeSection] = []
+    for index, header in enumerate(headers):
+        if header[1] != 1 or not header[2] & 4 or not header[5]:
+            continue
+        address, content = header[3], data[header[4] : header[4] + header[5]]
+        linked = struct.unpack_from("<H", data, 16)[0] != 1  # in objects, values count from the section
+        start = address if linked else 0
+        names = {address + value - start: name for value, name in symbols.get(index, {}).items()}
+        own = {value - start: is_code for value, is_code in marks.get(index, {}).items()}
+        places = tuple(sorted(({0: True} | own).items()))
+        sections.append(CodeSection(text(headers[names_index], header[0]), address, content, names, places))
+    return sections

@@ -95,11 +95,27 @@ def _symbol_table(
     named = {id(s): s for s in object_.symbol_table.values()}
     wanted = [s for s in {**named, **used}.values() if _is_written(s, id(s) in used)]
     wanted.sort(key=lambda symbol: _is_global(symbol))
+    if object_.target.has_mapping_symbols:
+        for section in sections:
+            for label, offset in _mapping(section):
+                place = names.add(label), offset, 0, 0, 0, index_of[section.name]
+                records.append(struct.pack("<IIIBBH", *place))
     first_global = len(records) + sum(not _is_global(s) for s in wanted)
     for symbol in wanted:
         index[id(symbol)] = len(records)
         records.append(_symbol(object_, symbol, index_of, names))
     return b"".join(records), index, first_global, names
+
+
+def _mapping(section: Section) -> list[tuple[str, int]]:
+    """`$x` where code starts and `$d` where data starts, in a code section."""
+    marks: list[tuple[str, int]] = []
+    if section.is_code:
+        for fragment in section.fragments:
+            label = "$x" if fragment.is_code else "$d"
+            if fragment.size and (not marks or marks[-1][0] != label):
+                marks.append((label, fragment.offset))
+    return marks
 
 
 def _is_written(symbol: Symbol, is_used: bool) -> bool:

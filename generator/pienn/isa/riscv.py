@@ -41,6 +41,7 @@ class RiscV(Target):
     name = "esp32p4"
     elf_machine = 243
     relocation_numbers = RELOCATIONS
+    has_mapping_symbols = True
     data_relocations = {4: "R_RISCV_32", 8: "R_RISCV_64"}
 
     def __init__(self, revision: int | None) -> None:

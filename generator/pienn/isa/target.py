@@ -29,6 +29,8 @@ class Target:
     elf_flags = 0
     relocation_numbers: dict[str, int] = {}
     """ELF number of each relocation kind that the target makes."""
+    has_mapping_symbols = False
+    """Whether objects carry `$x` and `$d`, which tell disassemblers code from data."""
     data_relocations: dict[int, str] = {}
     """Relocation kind of a data word by its width in bytes."""
 
