@@ -1,6 +1,6 @@
 """The whole way in one run: train, train on with the quantisation in the loop, export, compile to C, run, compare.
 
-    python demo.py --output build/demo
+python demo.py --output build/demo
 """
 
 from __future__ import annotations
@@ -9,14 +9,9 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+import pienn
 import torch
 from digits import build, load
-from rich.console import Console
-from rich.progress import track
-from rich.table import Table
-from torch import nn
-
-import pienn
 from pienn.codegen.generate import generate
 from pienn.codegen.native import Native, code_bytes
 from pienn.commands.arrays import to_graph, to_torch
@@ -24,12 +19,18 @@ from pienn.frontend.training import prepare_training
 from pienn.ir import file, interpreter
 from pienn.passes.pipeline import pipeline
 from pienn.plan.plan import plan
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from torch import nn
 
 FLOAT_EPOCHS, QUANTISED_EPOCHS, BATCH = 12, 3, 64
 console = Console()
 
 
-def train(model: nn.Module, images: torch.Tensor, labels: torch.Tensor, epochs: int, rate: float, what: str) -> None:
+def train(
+    model: nn.Module, images: torch.Tensor, labels: torch.Tensor, epochs: int, rate: float, what: str
+) -> None:
     """Adam with a cosine schedule."""
     optimiser = torch.optim.Adam(model.parameters(), rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, epochs)
@@ -49,7 +50,9 @@ def accuracy(scores: np.ndarray, labels: torch.Tensor) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--output", type=Path, default=Path("build/demo"), help="folder for the results")
     parser.add_argument("--seed", type=int, default=1, help="seed of the training")
     options = parser.parse_args()

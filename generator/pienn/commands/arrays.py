@@ -1,4 +1,4 @@
-"""Arrays at the border: .npy and .npz files in torch layout with batch axis, to and from stored int8 in graph layout."""
+"""Arrays at the border: .npy and .npz files in torch layout with batch axis; stored int8 in graph layout."""
 
 from __future__ import annotations
 
@@ -35,6 +35,8 @@ def read_arrays(path: Path, ports: Sequence[Port]) -> list[np.ndarray]:
                 arrays = [loaded[key] for key in keys]
             except (OSError, ValueError, EOFError) as error:
                 raise PiennError(f"{path}: an array in it cannot be read: {error}") from None
+    if not all(isinstance(array, np.ndarray) for array in arrays):
+        raise PiennError(f"{path}: not a .npy or .npz file of plain arrays")
     if len(arrays) != len(ports):
         names = ", ".join(port.name for port in ports)
         raise PiennError(
@@ -60,8 +62,9 @@ def check_array(array: np.ndarray, port: Port, source: str) -> None:
     expected = torch_shape(port)
     if array.shape[1:] != expected or array.ndim != len(expected) + 1:
         hint = ": add the batch axis with x[None]" if array.shape == expected else ""
+        wanted = ", ".join(["batch", *map(str, expected)])
         raise PiennError(
-            f"{source}: input {port.name} has shape {list(array.shape)}, expected [batch, {str(list(expected))[1:]}{hint}"
+            f"{source}: input {port.name} has shape {list(array.shape)}, expected [{wanted}]{hint}"
         )
     if len(array) == 0:
         raise PiennError(f"{source}: input {port.name} is empty")

@@ -62,7 +62,8 @@ def compile(  # the command's name
     proof = "proven optimal" if memory.optimal else "not proven optimal"
     kernels = len({call.kernel.name for call in planned.calls})
     print(
-        f"{name}: {len(planned.calls)} calls of {kernels} kernels, {planned.macs} MAC, {model.weight_bytes} bytes of constants"
+        f"{name}: {len(planned.calls)} calls of {kernels} kernels, {planned.macs} MAC, "
+        f"{model.weight_bytes} bytes of constants"
     )
     print(f"arena: {memory.total} bytes, lower bound {memory.lower_bound}, {proof}")
     print(f"written: {folder}/ " + " ".join(path.name for path in files))
