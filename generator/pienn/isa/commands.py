@@ -118,12 +118,9 @@ def disasm(file: Path, target: str, revision: str | None, base: str) -> None:
     for section in sections:
         if section.name:
             click.echo(f"section {section.name}")
-        names = {section.address + at if at < section.address else at: n for at, n in section.symbols.items()}
-        for one in disassemble(
-            section.data, target, section.address, int(revision) if revision else None, names
-        ):
-            if one.address in names:
-                click.echo(f"{names[one.address]}:")
+        for one in disassemble_section(section, target, int(revision) if revision else None):
+            if one.address in section.symbols:
+                click.echo(f"{section.symbols[one.address]}:")
             word = one.data[::-1].hex()
             click.echo(f"{one.address:8x}:  {word:<8}  {one.text}")
 
