@@ -11,7 +11,7 @@ import click
 from pienn.errors import PiennError
 from pienn.isa import documents
 from pienn.isa.assembler import assemble
-from pienn.isa.disassembler import CodeSection, code_sections
+from pienn.isa.disassembler import CodeSection, code_sections, disassemble_section
 from pienn.isa.source import AssemblyError
 from pienn.isa.table import TARGETS, load
 
