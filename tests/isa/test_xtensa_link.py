@@ -138,3 +138,16 @@ def test_long_calls_go_through_a_literal() -> None:
     ]  # type: ignore[index]
     assert mnemonics == ["l32r", "callx8"]
     assert image.flat()[:4] == (0x50000000).to_bytes(4, "little")
+
+
+def test_every_machine_instruction_knows_its_line() -> None:
+    """A nop before a loop, and each instruction of a long form, belong to the line that was written."""
+    text = "start: nop.n\nloop a2, e\nee.zero.q q0\n.rept 90\nee.zero.q q1\n.endr\ne: nop\n"
+    image = assemble(text, "esp32s3").link(BASE)
+    address, lines = image.symbols["start"] + 2, []
+    while address < image.symbols["e"]:
+        lines.append(image.lines[address].line)
+        found = ISA.decode_encoding(image.flat(), address - BASE)
+        assert found is not None
+        address += found[1].length
+    assert lines == 9 * [2] + [3] + 90 * [5]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pienn.isa.expressions import ExpressionError, evaluate
-from pienn.isa.program import Layout, Relocation, Section, Symbol
+from pienn.isa.program import Fragment, Layout, Relocation, Section, Symbol
 from pienn.isa.source import AssemblyError, Location
 
 if TYPE_CHECKING:
@@ -160,11 +160,20 @@ class Object:
             data = self._relocated(section, start, address)
             segments.append(Segment(name, start, data, section.size, section.flags))
             for fragment in section.fragments:
-                if fragment.size:
-                    image_lines[start + fragment.offset] = fragment.location
-                    texts[start + fragment.offset] = fragment.text
+                for place in self._starts(fragment, data):
+                    image_lines[start + place] = fragment.location
+                    texts[start + place] = fragment.text
         names = {name: at for name, s in self.symbol_table.items() if (at := address(s)) is not None}
         return Image(tuple(segments), names, image_lines, texts)
+
+    def _starts(self, fragment: Fragment, data: bytes) -> Iterator[int]:
+        """Offsets of the machine instructions of a statement; of data, its first offset."""
+        offset, end = fragment.offset, fragment.offset + fragment.size
+        while offset < end:
+            yield offset
+            if not fragment.is_code:
+                return
+            offset += self.target.isa.length_at(data[offset])
 
     def _place_sections(self, base: int | dict[str, int]) -> dict[str, int]:
         fixed = base if isinstance(base, dict) else {"": base}
