@@ -91,7 +91,9 @@ class SideBySide:
             for operand in node.all_input_nodes:
                 self._last_reader[operand] = node
 
-    def run(self, inputs: Sequence[Tensor], comparison: Comparison, correct_bias: bool = False) -> None:
+    def run(
+        self, inputs: Sequence[Tensor], comparison: Comparison | None = None, correct_bias: bool = False
+    ) -> None:
         """Adds the figures of this batch to `comparison`.
 
         With `correct_bias` the mean difference per output channel that its quantised operands cause in a
@@ -111,7 +113,7 @@ class SideBySide:
                     self._observe(node, exact, coded, comparison)
                 elif node.op == "call_function":
                     self._call(node, exact, coded, correct_bias)
-                elif node.op == "output":
+                elif node.op == "output" and comparison is not None:
                     reference = output_tensors(self._resolve(node.args[0], exact))
                     for a, b in zip(reference, output_tensors(self._resolve(node.args[0], coded))):
                         comparison.add(OUTPUT, a, b)
@@ -125,7 +127,7 @@ class SideBySide:
         return map_arg(argument, lambda n: values[n])
 
     def _observe(
-        self, node: Node, exact: dict[Node, Any], coded: dict[Node, Any], comparison: Comparison
+        self, node: Node, exact: dict[Node, Any], coded: dict[Node, Any], comparison: Comparison | None
     ) -> None:
         source = node.args[0]
         assert isinstance(source, Node)
@@ -134,7 +136,7 @@ class SideBySide:
         exact[node] = exact[source]
         coded[node] = observer(coded[source])
         observer.mode = mode
-        if isinstance(observer, ActivationObserver):
+        if comparison is not None and isinstance(observer, ActivationObserver):
             comparison.add(layer_name(source), exact[node], coded[node])
 
     def _call(self, node: Node, exact: dict[Node, Any], coded: dict[Node, Any], correct_bias: bool) -> None:
@@ -148,6 +150,12 @@ class SideBySide:
             self.corrections[node] = mean.to(coded[node].dtype)
         if node in self.corrections:
             coded[node] = coded[node] + self.corrections[node]
+
+    def biases(self) -> list[Tensor]:
+        """The biases that `commit` changes."""
+        return [
+            bias for bias in (bias_of(self.prepared, node) for node in self.corrections) if bias is not None
+        ]
 
     def commit(self) -> None:
         """Move the corrections into the biases of the prepared graph."""

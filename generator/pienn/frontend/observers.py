@@ -20,9 +20,12 @@ SAMPLE_SIZE = 1 << 17
 
 def quantised(x: Tensor, scale: Tensor, lowest: int, highest: int) -> Tensor:
     """`x` rounded half up to multiples of `scale` and saturated, with a straight-through gradient."""
+    with torch.no_grad():
+        codes = (x / scale).add_(0.5).floor_().clamp_(lowest, highest).mul_(scale)
+    if not (torch.is_grad_enabled() and x.requires_grad):
+        return codes
     inside = torch.minimum(torch.maximum(x, lowest * scale), highest * scale)
-    codes = torch.clamp(torch.floor(x.detach() / scale + 0.5), lowest, highest)
-    return inside + (codes * scale - inside).detach()
+    return inside + (codes - inside).detach()
 
 
 class ActivationObserver(ObserverBase):

@@ -97,8 +97,13 @@ class Outcome:
 PREFER_COARSE_DB = 0.3
 """A coarser weight granularity wins when it costs less than this at the output."""
 
+WORTH_A_STEP_DB = 0.02
+"""Refinement keeps a changed exponent only for more than this."""
+
 COMPARED_INPUTS = 128
+CORRECTED_INPUTS = 64
 REFINED_INPUTS = 64
+"""Multiples of the batch size: how many calibration inputs choice, bias correction and refinement use."""
 
 
 class Tuner:
@@ -113,6 +118,7 @@ class Tuner:
         self.prepared = prepared
         self.batches = batches
         self.progress = progress
+        self._exact: list[Tensor] = []
         self.activations: list[ActivationObserver] = []
         self.weights: list[tuple[WeightObserver, Tensor]] = []
         modules: set[int] = set()
@@ -135,6 +141,7 @@ class Tuner:
                 self.prepared(*batch)
                 self.progress("calibrating", i + 1, len(self.batches))
         set_mode(self.prepared, "float")
+        self._exact = self._outputs(self._some(COMPARED_INPUTS))
 
     def fit(self, recipe: Recipe) -> None:
         """Set all exponents by the recipe's rules."""
@@ -144,35 +151,60 @@ class Tuner:
             weight_observer.fit(weight, recipe.weights, recipe.weight_rule)
         align(self.prepared)
 
-    def _some(self, inputs: int) -> list[tuple[Tensor, ...]]:
-        taken, chosen = 0, []
-        for batch in self.batches:
-            chosen.append(tuple(t[: inputs - taken] for t in batch))
-            taken += len(chosen[-1][0])
+    def _some(self, inputs: int) -> Sequence[tuple[Tensor, ...]]:
+        """The first whole batches that hold at least so many inputs, or all there are."""
+        taken = 0
+        for count, batch in enumerate(self.batches):
+            taken += len(batch[0])
             if taken >= inputs:
-                break
-        return chosen
+                return self.batches[: count + 1]
+        return self.batches
 
     def measure(self, recipe: Recipe) -> tuple[Comparison, SideBySide]:
-        """SQNR of the fitted graph over the first `COMPARED_INPUTS` inputs, bias correction included."""
-        side = SideBySide(self.prepared)
-        batches = self._some(COMPARED_INPUTS)
-        if recipe.bias_correction:
-            side.run([torch.cat(parts) for parts in zip(*batches)], Comparison(), correct_bias=True)
+        """SQNR of every layer over the first `COMPARED_INPUTS` inputs, bias correction included."""
+        side = self._corrected(recipe)
         comparison = Comparison()
-        for batch in batches:
+        for batch in self._some(COMPARED_INPUTS):
             side.run(batch, comparison)
         return comparison, side
 
+    def _corrected(self, recipe: Recipe) -> SideBySide:
+        side = SideBySide(self.prepared)
+        if recipe.bias_correction:
+            batches = self._some(CORRECTED_INPUTS)
+            side.run([torch.cat(parts) for parts in zip(*batches)], correct_bias=True)
+        return side
+
     def attempt(self, recipe: Recipe, tried: list[tuple[Recipe, float]]) -> float:
+        """SQNR at the output that a recipe reaches, unrefined."""
         for known, value in tried:
             if known == recipe:
                 return value
         self.fit(recipe)
-        value = self.measure(recipe)[0].decibels()[OUTPUT]
+        side = self._corrected(recipe)
+        saved = [(bias, bias.detach().clone()) for bias in side.biases()]
+        side.commit()
+        value = self._output_sqnr(COMPARED_INPUTS)
+        with torch.no_grad():
+            for bias, before in saved:
+                bias.copy_(before)
         tried.append((recipe, value))
         self.progress(f"trying {recipe}", len(tried), 0)
         return value
+
+    def _output_sqnr(self, inputs: int) -> float:
+        """SQNR at the output of the graph as it is fitted, against the outputs of the float graph."""
+        batches = self._some(inputs)
+        set_mode(self.prepared, "quantise")
+        coded = self._outputs(batches)
+        set_mode(self.prepared, "float")
+        return sqnr(torch.cat(self._exact[: len(coded)]), torch.cat(coded))
+
+    def _outputs(self, batches: Sequence[tuple[Tensor, ...]]) -> list[Tensor]:
+        """All outputs of each batch, flat, one tensor per batch."""
+        with torch.no_grad():
+            results = [output_tensors(self.prepared(*batch)) for batch in batches]
+        return [torch.cat([t.reshape(-1) for t in tensors]) for tensors in results]
 
     def choose(self, fixed: dict[str, object]) -> tuple[Recipe, list[tuple[Recipe, float]]]:
         """The best recipe among those that agree with `fixed`."""
@@ -198,29 +230,19 @@ class Tuner:
 
     def refine(self, recipe: Recipe) -> None:
         """Move single activation exponents one step where that raises the SQNR at the output."""
-        batches = self._some(REFINED_INPUTS)
-        set_mode(self.prepared, "float")
-        with torch.no_grad():
-            exact = [output_tensors(self.prepared(*batch)) for batch in batches]
-
-        def value() -> float:
-            return _output_sqnr(self.prepared, batches, exact)
-
-        set_mode(self.prepared, "quantise")
-        best = value()
+        best = self._output_sqnr(REFINED_INPUTS)
         movable = [o for o in self.activations if o.fixed is None]
         for i, observer in enumerate(movable):
             for step in (-1, 1):
                 before = self._exponents()
                 observer.exponent += step
                 align(self.prepared)
-                now = value()
-                if now > best + 0.02:
+                now = self._output_sqnr(REFINED_INPUTS)
+                if now > best + WORTH_A_STEP_DB:
                     best = now
                     break
                 self._restore(before)
             self.progress("refining exponents", i + 1, len(movable))
-        set_mode(self.prepared, "float")
 
     def _exponents(self) -> tuple[list[int], list[Tensor | None]]:
         return [o.exponent for o in self.activations], [w.exponents for w, _ in self.weights]
@@ -243,14 +265,3 @@ class Tuner:
         align(self.prepared)
         figures = comparison.decibels()
         return Outcome(recipe, figures.pop(OUTPUT), figures, tried)
-
-
-def _output_sqnr(
-    prepared: GraphModule, batches: Sequence[tuple[Tensor, ...]], exact: Sequence[list[Tensor]]
-) -> float:
-    coded: list[Tensor] = []
-    with torch.no_grad():
-        for batch in batches:
-            coded += [t.reshape(-1) for t in output_tensors(prepared(*batch))]
-    flat = [t.reshape(-1) for outputs in exact for t in outputs]
-    return sqnr(torch.cat(flat), torch.cat(coded))
