@@ -13,7 +13,15 @@ from xdsl.rewriter import Rewriter
 
 from pienn.errors import PiennError
 from pienn.ir.builder import GraphBuilder
-from pienn.ir.dialect import activation_type, encoding_of, shape_of, to_attribute
+from pienn.ir.dialect import (
+    ConstantOp,
+    activation_type,
+    constant_type,
+    encoding_of,
+    is_activation,
+    shape_of,
+    to_attribute,
+)
 from pienn.ir.graph import Graph
 from pienn.ir.verifier import verify
 
@@ -217,6 +225,15 @@ BAD: dict[str, tuple[Callable[[GraphBuilder], Any], str]] = {
         lambda b: b.concat([image(b), b.constant("w", np.ones((6, 5, 4), INT8))], axis=0, layer="net.c"),
         "net.c: concat: .*has no #pienn.quantized encoding",
     ),
+    "reshape of a weight": (
+        lambda b: b.reshape(b.constant("w", np.ones(4, INT8)), shape=(2, 2), layer="net.r"),
+        "net.r: reshape: the first operand has no exponent and zero point",
+    ),
+    "exponent": (
+        lambda b: b.requantize(image(b), exponent=64, zero_point=0, layer="net.r"),
+        "net.r: exponent 64",
+    ),
+    "zero point": (lambda b: image(b, 0, 1), "x: zero point 1 is neither 0 nor -128"),
     "slice": (
         lambda b: b.slice(image(b), offsets=(0, 0, 2), sizes=(6, 5, 2), strides=(1, 1, 2), layer="net.s"),
         "net.s: slice: the slice leaves x 6x5x4",
@@ -334,6 +351,17 @@ def test_layer_paths_are_unique() -> None:
     graph.layers[2].properties["layer"] = to_attribute("r")
     with pytest.raises(PiennError, match="r: requantize: another operation has this layer path"):
         verify(graph)
+
+
+def test_weights_are_no_activations() -> None:
+    """Whatever takes an activation refuses the result's encoding appearing out of a plain constant."""
+    for seed in range(60):
+        graph = random_graph(seed, 3, on_constants=True)
+        activations = [op for op in graph.ops if isinstance(op, ConstantOp) and is_activation(op.result)]
+        for op in activations[:1]:
+            Rewriter.replace_value_with_new_type(op.result, constant_type(shape_of(op.result), "int8"))
+            with pytest.raises(PiennError, match=r"no #pienn\.quantized encoding"):
+                verify(graph)
 
 
 def test_attributes_of_another_type_are_refused() -> None:

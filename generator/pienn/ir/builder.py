@@ -17,13 +17,22 @@ import re
 from collections.abc import Sequence
 
 import numpy as np
-from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, ModuleOp
+from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, ModuleOp, TensorType
 from xdsl.dialects.func import FuncOp, ReturnOp
-from xdsl.ir import Block, Region, SSAValue
+from xdsl.ir import Attribute, Block, Region, SSAValue
+from xdsl.utils.exceptions import VerifyException
 
 from pienn.errors import PiennError
 from pienn.ir import dialect, shapes
-from pienn.ir.dialect import Plain, activation_type, constant_type, encoding_of, shape_of, to_attribute
+from pienn.ir.dialect import (
+    Plain,
+    activation_type,
+    constant_type,
+    encoding_of,
+    is_activation,
+    shape_of,
+    to_attribute,
+)
 from pienn.ir.graph import Graph
 
 Integers = Sequence[int]
@@ -44,7 +53,8 @@ class GraphBuilder:
         self, name: str, shape: Integers, exponent: int, zero_point: int, permutation: Integers | None = None
     ) -> SSAValue:
         """An argument; graph axis i is axis permutation[i] of the torch tensor (default: the same axis)."""
-        value = self._block.insert_arg(activation_type(shape, exponent, zero_point), len(self._block.args))
+        kind = self._activation(name, shape, exponent, zero_point)
+        value = self._block.insert_arg(kind, len(self._block.args))
         value.name_hint = _hint(name)
         self._inputs.append((name, tuple(range(len(shape)) if permutation is None else permutation)))
         return value
@@ -65,7 +75,7 @@ class GraphBuilder:
         self.weights[name] = np.ascontiguousarray(array)
         kind = constant_type(array.shape, array.dtype.name)
         if exponent is not None:
-            kind = activation_type(array.shape, exponent, zero_point)
+            kind = self._activation(name, array.shape, exponent, zero_point)
         op = dialect.ConstantOp.make([], kind, name=name, layer=layer)
         op.result.name_hint = _hint(name)
         self._block.add_op(op)
@@ -530,6 +540,15 @@ class GraphBuilder:
         verify(graph)
         return graph
 
+    def _activation(
+        self, name: str, shape: Integers, exponent: int, zero_point: int
+    ) -> TensorType[Attribute]:
+        """An activation's type; an encoding that cannot be is the user's error."""
+        try:
+            return activation_type(shape, exponent, zero_point)
+        except VerifyException as error:
+            raise PiennError(f"{name}: {str(error).splitlines()[-1]}") from None
+
     def _unique(self, layer: str) -> str:
         """The layer's path, numbered where an earlier operation has it."""
         path, number = layer, 1
@@ -570,13 +589,17 @@ class GraphBuilder:
         layer: str,
         **attributes: Plain | Integers,
     ) -> SSAValue:
+        name = kind.name.split(".", 1)[1]
+        if not operands or not is_activation(operands[0]):
+            raise PiennError(f"{layer}: {name}: the first operand has no exponent and zero point")
         inherited = encoding_of(operands[0])
-        result_type = activation_type(
+        result_type = self._activation(
+            layer,
             shape,
             inherited.exponent if exponent is None else exponent,
             inherited.zero_point if zero_point is None else zero_point,
         )
-        path = self._unique(layer or kind.name.split(".", 1)[1])
+        path = self._unique(layer or name)
         op = kind.make(operands, result_type, layer=path, **attributes)
         op.result.name_hint = _hint(path)
         self._block.add_op(op)

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import ClassVar, NamedTuple, Union, cast
 
+import numpy as np
 import xdsl.parser
 import xdsl.printer
 from xdsl.dialects.builtin import (
@@ -106,12 +107,14 @@ class QuantizedAttr(ParametrizedAttribute):
 
 def activation_type(shape: Sequence[int], exponent: int, zero_point: int) -> TensorType[Attribute]:
     """The type of an int8 activation."""
-    return TensorType(i8, list(shape), QuantizedAttr(IntAttr(exponent), IntAttr(zero_point)))
+    return TensorType(
+        i8, list(map(int, shape)), QuantizedAttr(IntAttr(int(exponent)), IntAttr(int(zero_point)))
+    )
 
 
 def constant_type(shape: Sequence[int], dtype: str) -> TensorType[Attribute]:
     """The type of a weight, bias or table; `dtype` is one of `DTYPES`."""
-    return TensorType(DTYPES[dtype], list(shape))
+    return TensorType(DTYPES[dtype], list(map(int, shape)))
 
 
 def tensor_type(value: SSAValue | Attribute) -> TensorType[Attribute]:
@@ -160,10 +163,10 @@ def to_attribute(value: Plain | Sequence[int]) -> Attribute:
     """The attribute that holds a Python value."""
     if isinstance(value, str):
         return StringAttr(value)
-    if isinstance(value, bool):
+    if isinstance(value, (bool, np.bool_)):
         return IntegerAttr(int(value), i1)
-    if isinstance(value, int):
-        return IntegerAttr(value, i64)
+    if isinstance(value, (int, np.integer)):
+        return IntegerAttr(int(value), i64)
     return DenseArrayBase.from_list(i64, [int(item) for item in value])
 
 

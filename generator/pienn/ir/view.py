@@ -45,8 +45,8 @@ class OperationView:
             raise ValueError(f"{name} is {list(shape_of(operand))}, not {list(shape)}")
         return self.array(index)
 
-    def same_encoding(self) -> None:
-        """Demands that result and operands share one encoding."""
-        for operand in self.op.operands:
-            if is_activation(operand) and encoding_of(operand) != self.result_encoding:
-                raise ValueError(f"encoding {encoding_of(operand)} becomes {self.result_encoding}")
+    def same_encoding(self, operands: int = 1) -> None:
+        """Demands that the result and the first operands share one encoding."""
+        for index in range(operands):
+            if self.encoding(index) != self.result_encoding:
+                raise ValueError(f"encoding {self.encoding(index)} becomes {self.result_encoding}")
