@@ -141,8 +141,10 @@ def test_hostile_archives(tmp_path: Path) -> None:
 
 
 def test_not_a_regular_file(tmp_path: Path) -> None:
-    with pytest.raises(PiennError, match="cannot be read"):
-        file.read(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path, tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(PiennError, match=f"{path}: not a file"):
+            file.read(path)
     with pytest.raises(PiennError, match="cannot be read: No such file"):
         file.read(tmp_path / "absent.pie")
 

@@ -15,7 +15,7 @@ from pienn.ir.dialect import ConstantOp, PiennOp, encoding_of, is_activation, sh
 from pienn.ir.graph import Graph, Port
 from pienn.plan.kernels import macs_of
 
-NARROWEST = 110  # columns; a file or a pipe gets as many as the table needs
+WIDEST = 1000  # columns: a file or a pipe gets as many as the table needs
 
 
 @click.command()
@@ -76,9 +76,7 @@ def show(description: dict[str, Any]) -> None:
         f"{totals['layers']} layers", "", "", "", f"{totals['macs']:,}", f"{totals['parameters']:,}"
     )
     console = Console()
-    if not console.is_terminal:
-        console = Console(width=max(NARROWEST, console.measure(table).maximum))
-    console.print(table)
+    (console if console.is_terminal else Console(width=WIDEST)).print(table)
     print(f"{totals['parameter_bytes']:,} bytes of weights, biases and tables")
 
 

@@ -81,9 +81,9 @@ def write(graph: Graph, path: str | os.PathLike[str]) -> None:
 def read(path: str | os.PathLike[str]) -> Graph:
     """The graph of a file, verified; PiennError names the file and what is wrong with it."""
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would wait for its other end
+            raise PiennError(f"{path}: not a file")
         with open(path, "rb") as stream:
-            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-                raise PiennError(f"{path}: not a file")
             members = archive.unpack(stream, LIMITS)
     except OSError as error:
         raise PiennError(f"{path}: cannot be read: {error.strerror}") from None
