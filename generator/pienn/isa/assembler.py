@@ -85,6 +85,7 @@ class Assembler:
         self.statement = Statement("", Location("", 0))
         self.feed = Feed(self.number, self.is_defined)
         self.errors: list[AssemblyError] = []
+        self.ahead = 0  # bytes of the statement being read that stand before its present operand
 
     # -- the run ------------------------------------------------------------------------------------------
 
@@ -210,7 +211,9 @@ class Assembler:
 
     def here(self) -> Symbol:
         """A nameless symbol at the current place."""
-        return self._place(Symbol(""))
+        symbol = self._place(Symbol(""))
+        symbol.offset += self.ahead
+        return symbol
 
     def _place(self, symbol: Symbol) -> Symbol:
         fragments = self.current.fragments

@@ -6,7 +6,7 @@ import re
 import struct
 from typing import TYPE_CHECKING
 
-from pienn.isa.expressions import Number
+from pienn.isa.expressions import Expression, Number
 from pienn.isa.leb128 import Leb128
 from pienn.isa.program import Bytes, Fill, Origin, Words
 from pienn.isa.source import Statement, split_operands
@@ -62,11 +62,14 @@ def _index(statement: Statement, text: str) -> int:
 
 
 def _words(width: int, arguments: str, statement: Statement, assembler: Assembler) -> None:
-    operands = split_operands(arguments)
-    expressions = tuple(
-        assembler.expression(text, statement, _index(statement, text)) for text, _ in operands
-    )
-    assembler.append(Words(statement.location, width=width, expressions=expressions))
+    expressions: list[Expression] = []
+    try:
+        for text, _ in split_operands(arguments):
+            expressions.append(assembler.expression(text, statement, _index(statement, text)))
+            assembler.ahead += width
+    finally:
+        assembler.ahead = 0
+    assembler.append(Words(statement.location, width=width, expressions=tuple(expressions)))
 
 
 def _leb128(name: str, arguments: str, statement: Statement, assembler: Assembler) -> None:

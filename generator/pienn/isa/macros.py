@@ -87,13 +87,13 @@ class Feed:
             if statement is None:
                 continue
             word, rest = directive_of(statement.text)
-            if self._conditional(word, rest, statement):
+            active = not self.conditions or self.conditions[-1].active
+            if active and (word in _OPENERS or word in _CONDITIONS or word in self.macros):
+                label = self._label(statement, word)
+                if label is not None:
+                    yield label
+            if self._conditional(word, rest, statement) or not active:
                 continue
-            if self.conditions and not self.conditions[-1].active:
-                continue
-            label = self._label(statement, word) if word in _OPENERS or word in self.macros else None
-            if label is not None:
-                yield label
             if not self._structural(word, rest, statement):
                 yield statement
         if self.conditions:

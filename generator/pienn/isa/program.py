@@ -181,6 +181,8 @@ class Origin(Fragment):
     def relax(self, layout: Layout) -> bool:
         assert self.to is not None
         value = layout.value(self.to, self.location)
+        if value.minus is not None or (value.plus is not None and value.plus.fragment is None):
+            raise AssemblyError(self.location, ".org needs an offset or a label of this section")
         start = value.constant + (value.plus.position if value.plus else 0)
         if start < self.offset and layout.settled:
             raise AssemblyError(self.location, f".org cannot go back from offset {self.offset} to {start}")

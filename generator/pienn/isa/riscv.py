@@ -96,7 +96,7 @@ class RiscV(Target):
         if self._register_jump(mnemonic, parts, statement, assembler):
             return True
         if mnemonic in WITH_NUMBER and parts and self._is_number(parts[-1][0]):
-            plain = mnemonic == "add" and self._register_text(parts[1][0]) == 0
+            plain = mnemonic == "add" and len(parts) == 3 and self._register_text(parts[1][0]) == 0
             mnemonic = WITH_NUMBER[mnemonic]
         instruction = self.isa.find(mnemonic, self.revision)
         if mnemonic in ("mv", "move") and len(parts) == 2:
@@ -369,7 +369,7 @@ class RiscV(Target):
         target = parts[1][0]
         is_load = mnemonic[0] == "l" or mnemonic == "flw"
         wanted = 2 if mnemonic != "flw" and is_load else 3
-        if len(parts) != wanted or not (target[0].isalpha() or target[0] in "._"):
+        if len(parts) != wanted or not (target[:1].isalpha() or target[:1] in (".", "_")):
             return False
         scratch = parts[0][0] if wanted == 2 else parts[2][0]
         second = f"{mnemonic} {parts[0][0]}, 0({scratch})"
