@@ -208,10 +208,13 @@ class Xtensa(Target):
             raise AssemblyError(
                 assembler.statement.location, f".begin {self.saved[-1][0]} has no .end: add it"
             )
+        unreachable_count = 0
         for section in sections:
             if any(isinstance(fragment, Code) for fragment in section.fragments):
                 assembler.warnings += check_loops(section)
-                Planner(self.isa, section, assembler).run()
+                planner = Planner(self.isa, section, assembler, unreachable_count)
+                planner.run()
+                unreachable_count = planner.layout.unreachable_count
         for section in sections:
             offset = 0
             for fragment in section.fragments:

@@ -28,6 +28,7 @@ NARROW_BRANCH_REACH = 65  # bytes from the end of beqz.n/bnez.n to the farthest 
 MAXIMUM_LOOP_BYTES = 256
 RELAXED_LOOP_REST = 24  # bytes of the long form between the loop instruction and the loop body
 TRAMPOLINE_INTERVAL = 10  # GNU as reserves room for far jumps after so many unreachable places
+TRAMPOLINE_BYTES = 3000
 
 Payload = TypeVar("Payload")
 
@@ -51,13 +52,12 @@ class Tail(Enum):
 
 @dataclass(frozen=True)
 class Form(Generic[Payload]):
-    """One way to encode a statement: total size, offset of the pc-relative instruction in it and its reach."""
+    """One way to encode a statement: its size, and the distances of the target that it reaches."""
 
     size: int
     minimum: int
     maximum: int
     payload: Payload
-    branch_offset: int = 0
 
 
 @dataclass
@@ -73,24 +73,26 @@ class Piece(Generic[Payload]):
 
 @dataclass(eq=False)
 class Fragment(Generic[Payload]):
+    """Fixed bytes (`pieces`, `size`) and a tail; with the tails NARROW and GROWING the last piece is what varies."""
+
     pieces: list[Piece[Payload]] = field(default_factory=list)
     size: int = 0
     owner: object = None
     tail: Tail = Tail.NOTHING
-    growth: int = 0
-    largest_growth: int = 0
+    growth: int = 0  # bytes of the tail beyond `size`, at present
+    largest_growth: int = 0  # as many as it can become
     address: int = 0
-    visited: bool = False
-    seen: bool = False
+    visited: bool = (
+        False  # flips in each pass, so that places behind the present one are told from those before
+    )
+    seen: bool = False  # whether a pass came here; tails that only align wait for the second one
     transform: bool = True
-    specific: bool = False
     is_branch_target: bool = False
-    is_loop_target: bool = False
-    is_aligning_branch: bool = False
+    is_aligning_branch: bool = False  # a 16-bit branch that may be widened like other 16-bit instructions
     forms: tuple[Form[Payload], ...] = ()
-    step: int = 0
+    step: int = 0  # the form taken; of LOOP_END: whether a nop is needed
     target: object = None
-    alignment: int = 1
+    alignment: int = 1  # of ALIGN, with the padding beyond which nothing is aligned
     longest_fill: int | None = None
     origin: object = None
     loop_offset: int | None = None  # offset of the loop instruction in the long form; None: no loop
@@ -111,18 +113,19 @@ class Layout(Generic[Payload]):
     """One section under construction. Payloads are the caller's: they come back with their final offsets.
 
     `resolve(target)` gives (fragment, offset) of a place in this section, or None for places elsewhere;
-    `nop(size)` gives the payload of a 2- or 3-byte nop.
+    `nop(size)` gives the payload of a 2- or 3-byte nop. `unreachable_count` goes on from the section before.
     """
 
     def __init__(
         self,
         resolve: Callable[[object], tuple[Fragment[Payload], int] | None],
         nop: Callable[[int], Payload],
+        unreachable_count: int = 0,
     ) -> None:
         self.resolve = resolve
         self.nop = nop
         self.fragments: list[Fragment[Payload]] = [Fragment()]
-        self.unreachable_count = 0
+        self.unreachable_count = unreachable_count  # since the last trampoline
         self.index: dict[int, int] = {}
         self.owner: object = None  # whom the bytes added now belong to
 
@@ -144,14 +147,12 @@ class Layout(Generic[Payload]):
         """The current place, for a label that aligns nothing."""
         return self.now, self.now.size
 
-    def label(self, is_branch_target: bool, is_loop_target: bool, aligning: bool) -> Fragment[Payload]:
-        """A label: returns the fragment whose start it marks."""
+    def label(self, is_branch_target: bool, is_loop_target: bool, aligning: bool) -> None:
+        """A label that marks the start of a fragment."""
         if is_loop_target:
             self.close(Tail.LOOP_END).largest_growth = 4
         self.close(Tail.ALIGN_IF_TARGET if aligning else Tail.NOTHING)
         self.now.is_branch_target |= is_branch_target
-        self.now.is_loop_target |= is_loop_target
-        return self.now
 
     def data(self, size: int, payload: Payload, first_size: int = 0) -> None:
         self._end_code()
@@ -205,14 +206,13 @@ class Layout(Generic[Payload]):
         target: object,
         loop_offset: int | None = None,
         on_grow: Callable[[], None] | None = None,
-    ) -> Fragment[Payload]:
+    ) -> None:
         """An instruction with several forms, the first one that reaches the target is taken."""
         self._append(Piece(forms[0].size, forms[0].payload))
         ended = self.close(Tail.GROWING)
         ended.forms, ended.target = forms, target
         ended.largest_growth = largest_growth
         ended.loop_offset, ended.on_grow = loop_offset, on_grow
-        return ended
 
     def after_jump(self) -> None:
         ended = self.close(Tail.UNREACHABLE)
@@ -221,7 +221,7 @@ class Layout(Generic[Payload]):
         if self.unreachable_count > TRAMPOLINE_INTERVAL:
             self.unreachable_count = 0
             self.close()
-            self.close(Tail.TRAMPOLINE).largest_growth = 3000
+            self.close(Tail.TRAMPOLINE).largest_growth = TRAMPOLINE_BYTES
 
     def after_branch(self) -> None:
         self.close(Tail.AFTER_BRANCH).largest_growth = FETCH_WIDTH

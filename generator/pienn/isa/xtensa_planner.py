@@ -24,12 +24,12 @@ LARGEST_GROWTH = {"branch": 6, "call": 6, "jump": 6, "loop": 27}
 class Planner:
     """Lays out one code section."""
 
-    def __init__(self, isa: Isa, section: Section, assembler: Assembler) -> None:
+    def __init__(self, isa: Isa, section: Section, assembler: Assembler, unreachable_count: int) -> None:
         self.isa = isa
         self.section = section
         self.assembler = assembler
         self.places: dict[int, tuple[Place[Group], int]] = {}
-        self.layout: CodeLayout[Group] = CodeLayout(self._resolve, self._nop)
+        self.layout: CodeLayout[Group] = CodeLayout(self._resolve, self._nop, unreachable_count)
         self.checked: list[tuple[Place[Group], Code]] = []
 
     def run(self) -> None:
