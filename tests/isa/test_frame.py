@@ -126,6 +126,13 @@ def test_preprocessor_sees_defines_includes_and_the_chip(tmp_path: Path) -> None
     assert object_.sections[".data"].data == bytes([7, 0, 0, 0, 7, 0, 0, 0, 1, 0, 0, 0])
 
 
+def test_a_file_that_includes_itself_is_refused(tmp_path: Path) -> None:
+    source = tmp_path / "a.S"
+    source.write_text('nop\n.include "a.S"\n')
+    with pytest.raises(PiennError, match=r"a\.S:2:1: error: files include each other more than 100 levels"):
+        assemble(source, "esp32p4")
+
+
 def test_an_unreadable_file_is_named() -> None:
     with pytest.raises(PiennError, match=r"nowhere\.S: cannot be read"):
         assemble("nowhere.S", "esp32p4")

@@ -15,9 +15,19 @@ from pathlib import Path
 from pienn.errors import PiennError
 from pienn.isa import directives
 from pienn.isa.expressions import Expression, ExpressionError, Name, Number, evaluate, parse
-from pienn.isa.macros import Feed
+from pienn.isa.macros import MAXIMUM_DEPTH, Feed
 from pienn.isa.object import Object
-from pienn.isa.program import Align, Bytes, Fill, Fragment, Layout, Section, Symbol, known_distance
+from pienn.isa.program import (
+    MAXIMUM_FILL,
+    Align,
+    Bytes,
+    Fill,
+    Fragment,
+    Layout,
+    Section,
+    Symbol,
+    known_distance,
+)
 from pienn.isa.source import (
     AssemblyError,
     Location,
@@ -114,6 +124,8 @@ class Assembler:
         if needs_preprocessor(text) or self.defines:
             defines = {**self.target.predefined_macros(), **self.defines}
             text = preprocess(text, name, self.include, defines)
+        if len(self.feed.stack) >= MAXIMUM_DEPTH:
+            raise self.statement.error(f"files include each other more than {MAXIMUM_DEPTH} levels deep")
         self.feed.push(statements(text, name))
 
     def find_file(self, name: str, statement: Statement) -> Path:
@@ -321,8 +333,8 @@ class Assembler:
         except ExpressionError:
             value = None
         if value is not None and value.is_absolute:
-            if value.constant < 0:
-                raise self.statement.error(f"the size is negative: {value.constant}")
+            if not 0 <= value.constant <= MAXIMUM_FILL:
+                raise self.statement.error(f"the size {value.constant} must be 0..{MAXIMUM_FILL}")
             fill.size, fill.fixed = value.constant * len(fill.unit), True
         self.append(fill)
 

@@ -168,6 +168,10 @@ def _align(name: str, arguments: str, statement: Statement, assembler: Assembler
                 _index(statement, arguments),
             )
         alignment = 1 << exponent
+    if alignment > 1 << 16:
+        raise statement.error(
+            f"the alignment {alignment} is more than 65536 bytes", _index(statement, arguments)
+        )
     if alignment < 0 or alignment & (alignment - 1):
         raise statement.error(
             f"the alignment {alignment} is not a power of two", _index(statement, arguments)

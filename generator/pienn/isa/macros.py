@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pienn.isa.source import AssemblyError, Location, Statement, split_operands, split_statements
 
 MAXIMUM_DEPTH = 100
+MAXIMUM_REPETITIONS = 1 << 20
 _OPENERS = {
     ".macro": ".endm", ".rept": ".endr", ".rep": ".endr", ".irp": ".endr", ".irpc": ".endr",
 }  # fmt: skip
@@ -171,6 +172,10 @@ class Feed:
         elif word in (".rept", ".rep"):
             body = self._collect(word, statement)
             count = self.number(rest, statement)
+            if count > MAXIMUM_REPETITIONS:
+                raise statement.error(
+                    f"{word} {count} times is more than {MAXIMUM_REPETITIONS}: use .fill for data"
+                )
             self._enter((s for _ in range(count) for s in body), statement, ".rept", False)
         elif word in (".irp", ".irpc"):
             self._repeat_for(word, rest, statement)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pienn.isa.target import Target
 
 MAXIMUM_ROUNDS = 1000
+MAXIMUM_FILL = 1 << 28  # bytes, far above the memory of the chips
 
 
 @dataclass(eq=False)
@@ -136,8 +137,8 @@ class Fill(Fragment):
     def relax(self, layout: Layout) -> bool:
         assert self.count is not None
         value = layout.value(self.count, self.location)
-        if not value.is_absolute or value.constant < 0:
-            raise AssemblyError(self.location, "the size must be a number that is not negative")
+        if not value.is_absolute or not 0 <= value.constant <= MAXIMUM_FILL:
+            raise AssemblyError(self.location, f"the size must be a number 0..{MAXIMUM_FILL}")
         changed = self.size != value.constant * len(self.unit)
         self.size = value.constant * len(self.unit)
         return changed
@@ -187,6 +188,10 @@ class Origin(Fragment):
         if start < self.offset and layout.settled:
             raise AssemblyError(self.location, f".org cannot go back from offset {self.offset} to {start}")
         size = max(0, start - self.offset)
+        if size > MAXIMUM_FILL:
+            raise AssemblyError(
+                self.location, f".org {start} is too far: at most {MAXIMUM_FILL} bytes are skipped"
+            )
         changed, self.size = size != self.size, size
         return changed
 
