@@ -147,7 +147,7 @@ REFUSED = {
     "layer norm": (
         nn.Sequential(nn.Conv2d(3, 4, 3), nn.LayerNorm(4)),
         (3, 6, 6),
-        r"^1: aten\.layer_norm.*\[s\d+, 4, 4, 4\]",
+        r"^1: aten\.layer_norm.*\[batch, 4, 4, 4\]",
     ),
     "along the batch": (Function(lambda x: torch.softmax(x, 0)), (3, 6), "batch axis"),
     "mean of the batch": (

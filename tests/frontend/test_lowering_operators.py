@@ -43,9 +43,10 @@ class Scaled(nn.Module):
 class Attention(nn.Module):
     """Self-attention over (N, T, C), written out; the batch axis never moves."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, fused: bool = False) -> None:
         super().__init__()
         self.heads = heads
+        self.fused = fused
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
 
@@ -55,8 +56,11 @@ class Attention(nn.Module):
             part.reshape(n, t, self.heads, c // self.heads).transpose(1, 2)
             for part in self.qkv(x).chunk(3, -1)
         )
-        weights = torch.softmax(q @ k.transpose(-2, -1) * (c // self.heads) ** -0.5, -1)
-        return self.out((weights @ v).transpose(1, 2).reshape(n, t, c))
+        if self.fused:
+            mixed = F.scaled_dot_product_attention(q, k, v)
+        else:
+            mixed = torch.softmax(q @ k.transpose(-2, -1) * (c // self.heads) ** -0.5, -1) @ v
+        return self.out(mixed.transpose(1, 2).reshape(n, t, c))
 
 
 class SqueezeExcite(nn.Module):
@@ -233,6 +237,7 @@ CASES: dict[str, Case] = {
         lambda a, b: F.relu(a @ b.transpose(-2, -1)), [(3, 5, 12), (3, 7, 12)], 20.0
     ),
     "attention": Case(lambda: Attention(12, 3), [(5, 12)], 15.0),
+    "attention_of_torch": Case(lambda: Attention(12, 3, fused=True), [(5, 12)], 15.0),
     "squeeze_excite": Case(lambda: SqueezeExcite(6), Images, 18.0),
     "in_place": Case(
         layers(lambda: nn.Conv2d(6, 4, 3), lambda: nn.ReLU(inplace=True), nn.Dropout, nn.Identity), Images
@@ -272,3 +277,29 @@ def test_saturating_tensors_are_equal_in_the_graph(name: str) -> None:
     module, calibration = make(name)
     result = lowered(module, calibration, NarrowActivations)
     check_equal(result, [rails(shape, 6) for shape in CASES[name].shapes])
+
+
+@pytest.mark.parametrize(
+    ("module", "shape", "order"),
+    [
+        (nn.Conv2d(6, 4, 3), (6, 9, 7), (1, 2, 0)),
+        (nn.Sequential(nn.ZeroPad2d(1), nn.Sigmoid(), nn.Conv2d(6, 4, 3)), (6, 9, 7), (1, 2, 0)),
+        (nn.Conv1d(6, 4, 3), (6, 9), (1, 0)),
+        (nn.Linear(9, 4), (6, 9), (0, 1)),
+        (nn.Sequential(nn.Flatten(), nn.Linear(54, 4)), (6, 9), (0, 1)),
+        (nn.Sequential(nn.Unflatten(1, (6, 1)), nn.Conv2d(6, 4, (1, 3))), (6, 9), (1, 0)),
+        (nn.Sequential(Function(lambda x: x.permute(0, 3, 1, 2)), nn.Conv2d(7, 4, 3)), (6, 9, 7), (0, 1, 2)),
+        (nn.Sequential(Function(lambda x: x.transpose(1, 2)), nn.Conv1d(9, 4, 3)), (6, 9), (0, 1)),
+        (Attention(12, 3), (5, 12), (0, 1)),
+    ],
+)
+def test_inputs_take_the_order_that_their_first_operator_wants(
+    module: nn.Module, shape: Shape, order: Shape
+) -> None:
+    torch.manual_seed(5)
+    x = torch.randn(6, *shape)
+    result = lowered(module.eval(), [x])
+    check_equal(result, [x])
+    assert result.graph.inputs[0].permutation == order
+    transposes = [op for op in result.graph.layers if op.name == "pienn.transpose"]
+    assert len(transposes) == (4 if isinstance(module, Attention) else 0)

@@ -14,6 +14,9 @@ import torch
 from torch.fx import GraphModule, Node
 
 from pienn.errors import PiennError
+from pienn.frontend.attention import write_out_attention
+from pienn.frontend.exported import check_inputs, check_weights, is_bookkeeping, layer_of, unsupported
+from pienn.frontend.reading import handler_of
 
 aten = torch.ops.aten
 
@@ -64,7 +67,10 @@ def capture_program(program: torch.export.ExportedProgram) -> GraphModule:
     for node in list(graph.graph.nodes):
         if node.op == "call_function" and node.target is aten.batch_norm.default:
             _replace_batch_norm(graph, node)
+        elif node.op == "call_function" and node.target is aten.scaled_dot_product_attention.default:
+            write_out_attention(graph, node)
     graph.graph.eliminate_dead_code()
+    _check_operators(graph)
     graph.recompile()
     return graph
 
@@ -92,42 +98,20 @@ def _exported(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> tor
         raise PiennError(f"torch.export cannot capture the model: {reason}") from error
 
 
-def check_weights(source: torch.nn.Module | dict[str, Any]) -> None:
-    """Raise PiennError for a parameter or buffer that holds NaN or infinity."""
-    state = source.state_dict() if isinstance(source, torch.nn.Module) else source
-    for name, tensor in state.items():
-        if (
-            isinstance(tensor, torch.Tensor)
-            and tensor.is_floating_point()
-            and not bool(torch.isfinite(tensor).all())
+def _check_operators(graph: GraphModule) -> None:
+    """Refuse at once what `reading` would refuse after calibration."""
+    moving: set[Node] = set()
+    for node in graph.graph.nodes:
+        if node.op == "placeholder":
+            moving.add(node)
+        elif (
+            node.op == "call_function"
+            and not is_bookkeeping(node)
+            and moving.intersection(node.all_input_nodes)
         ):
-            raise PiennError(f"{name}: the weights hold NaN or infinity")
-
-
-def check_inputs(program: torch.export.ExportedProgram) -> None:
-    """Raise PiennError unless every input is a tensor whose axis 0, and no other, is dynamic or of size 1."""
-    inputs = set(program.graph_signature.user_inputs)
-    for node in program.graph.nodes:
-        if node.op != "placeholder" or node.name not in inputs:
-            continue
-        meta = node.meta.get("val")
-        if not isinstance(meta, torch.Tensor) or not meta.dim():
-            raise PiennError(f"input {node.name}: only tensors with a batch axis are supported")
-        batch, *rest = (static_size(size) for size in meta.shape)
-        if batch not in (None, 1):
-            raise PiennError(
-                f"input {node.name}: the batch size {batch} is baked in: write -1 or x.shape[0] in reshapes, and "
-                "export with a dynamic batch axis or with batch 1"
-            )
-        if None in rest:
-            raise PiennError(
-                f"input {node.name}: only the batch axis may be dynamic: fix the sizes of the others"
-            )
-
-
-def static_size(size: int | torch.SymInt) -> int | None:
-    """The size of an axis, None where it is dynamic; export may hold a fixed size as a symbol with a value."""
-    return size if isinstance(size, int) else size.node.maybe_as_int()
+            moving.add(node)
+            if handler_of(node) is None:
+                raise unsupported(node)
 
 
 def _make_functional(graph: GraphModule) -> None:
@@ -141,7 +125,7 @@ def _make_functional(graph: GraphModule) -> None:
         packet = getattr(aten, schema.name.split("::")[1].removesuffix("_"), None)
         functional = getattr(packet, schema.overload_name or "default", None)
         if functional is None or functional is node.target or not isinstance(changed, Node):
-            raise PiennError(f"{node.name}: the in-place operator {node.target} is not supported")
+            raise PiennError(f"{layer_of(node)}: the in-place operator {node.target} is not supported")
         if changed.op == "get_attr":
             raise PiennError(
                 f"{changed.target}: the model changes this buffer as it runs: models have no state here"
@@ -153,7 +137,7 @@ def _make_functional(graph: GraphModule) -> None:
         ]
         if stale:
             raise PiennError(
-                f"{node.name}: {node.target} changes a part of a tensor that is read again: copy it first"
+                f"{layer_of(node)}: {node.target} changes a part of a tensor that is read again: copy it first"
             )
         node.target = functional
         for user in list(changed.users):
@@ -197,10 +181,10 @@ def _replace_batch_norm(graph: GraphModule, node: Node) -> None:
         cast("Any", node.args[place]) for place in range(8)
     )
     if training:
-        raise PiennError(f"{node.name}: batch norm is in training mode: call .eval() before export")
+        raise PiennError(f"{layer_of(node)}: batch norm is in training mode: call .eval() before export")
     running_mean, running_variance = _tensor(graph, mean), _tensor(graph, variance)
     if running_mean is None or running_variance is None or not isinstance(x, Node):
-        raise PiennError(f"{node.name}: batch norm without running statistics is not supported")
+        raise PiennError(f"{layer_of(node)}: batch norm without running statistics is not supported")
     scale = torch.rsqrt(running_variance.double() + float(epsilon))  # type: ignore[arg-type]
     weight, bias = _tensor(graph, gamma), _tensor(graph, beta)
     scale = scale if weight is None else scale * weight.double()
@@ -255,7 +239,7 @@ def _standalone(graph: GraphModule, node: Node, x: Node, scale: torch.Tensor, sh
             result = graph.graph.call_function(aten.add.Tensor, (product, summand))
             product.meta, result.meta = dict(node.meta), dict(node.meta)
         else:
-            raise PiennError(f"{name}: batch norm over {rank + 2} axes is not supported")
+            raise PiennError(f"{layer_of(node)}: batch norm over {rank + 2} axes is not supported")
     node.replace_all_uses_with(result)
 
 

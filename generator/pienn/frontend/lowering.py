@@ -8,6 +8,7 @@ flattened image gets its columns permuted.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -282,17 +283,40 @@ FOLLOWS = (ops.Requantize, ops.Lookup, ops.Prelu, ops.Pad, ops.Slice, ops.Concat
 
 
 def _input_order(tensor: Tensor, users: dict[Tensor, list[ops.Operator]]) -> Shape:
-    """Channels last where the first operator that cares is one on images."""
+    """The order of an input's axes that spares the first operator which cares a transpose."""
     rank = len(tensor.shape)
+    path: list[ops.Operator] = []
     current = tensor
-    while rank > 1 and users.get(current):
-        first = users[current][0]
-        if isinstance(first, IMAGE):
-            return (*range(1, rank), 0)
-        if not isinstance(first, FOLLOWS) or len(first.result.shape) != rank:
-            break
-        current = first.result
-    return tuple(range(rank))
+    while users.get(current) and (not path or isinstance(path[-1], (*FOLLOWS, ops.Reshape, ops.Permute))):
+        path.append(users[current][0])
+        current = path[-1].result
+    usual = (_channels_last(rank), tuple(range(rank)))
+    usual = usual if path and isinstance(path[-1], IMAGE) else usual[::-1]
+    for order in (*usual, *itertools.permutations(range(rank))):
+        if _pleases(Layout.ordered(tensor.shape, order), path):
+            return order
+    return usual[0]
+
+
+def _pleases(layout: Layout, path: Sequence[ops.Operator]) -> bool:
+    """Whether an input in this layout reaches the last operator of the path in the order that it wants."""
+    for operator in path:
+        if isinstance(operator, ops.Permute):
+            layout = layout.permuted(operator.order)
+        elif isinstance(operator, ops.Reshape):
+            reshaped = layout.reshaped(operator.result.shape)
+            if reshaped is None:
+                return False
+            layout = reshaped
+        elif isinstance(operator, FOLLOWS):
+            order = layout.axis_order()
+            if order is None or len(operator.result.shape) != len(order):
+                return False
+            layout = Layout.ordered(operator.result.shape, order)
+    rank = len(layout.axes)
+    if path and isinstance(path[-1], IMAGE):
+        return layout.has_order(_channels_last(rank))
+    return layout.has_order(range(rank))
 
 
 def _channels_last(rank: int) -> Shape:
@@ -400,8 +424,9 @@ def _matmul(low: Lowering, op: ops.Matmul) -> None:
     rank = len(op.a.shape)
     order = tuple(range(rank))
     swapped = (*range(rank - 2), rank - 1, rank - 2)
-    b = low.held[op.b].layout
-    turned = not b.has_order(order) and b.has_order(swapped)
+    turned = op.b in low.held and _moves(low.held[op.b].layout, swapped) < _moves(
+        low.held[op.b].layout, order
+    )
     value = low.builder.matmul(
         low.arranged(op.a, order),
         low.arranged(op.b, swapped if turned else order),
@@ -409,6 +434,12 @@ def _matmul(low: Lowering, op: ops.Matmul) -> None:
         **_limits(op),
     )
     low.ordered(op.result, value, order)
+
+
+def _moves(layout: Layout, order: Sequence[int]) -> tuple[int, bool]:
+    """What it costs to bring a layout into an order: pieces to move, and whether rows are torn apart."""
+    target = layout.atoms(order)
+    return len(_pieces(layout.memory, target)), target[-1:] != layout.memory[-1:]
 
 
 # ---- element by element

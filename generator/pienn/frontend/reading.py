@@ -8,9 +8,9 @@ says which patterns are accepted.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,15 @@ from torch.utils._pytree import tree_leaves
 
 from pienn.errors import PiennError
 from pienn.frontend import decisions
-from pienn.frontend.capture import check_inputs, static_size
+from pienn.frontend.exported import (
+    check_inputs,
+    identifier,
+    is_bookkeeping,
+    layer_of,
+    refusal,
+    static_size,
+    unsupported,
+)
 from pienn.frontend.operators import (
     Constant,
     Encoding,
@@ -31,7 +39,6 @@ from pienn.frontend.operators import (
     Tensor,
 )
 
-LONGEST_LAYER = 180
 INFINITY = math.inf
 
 
@@ -56,6 +63,9 @@ class Pending:
     natural: Encoding | None = None
     low: float = -INFINITY
     high: float = INFINITY
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "settle", cache(self.settle))  # several readers, one operator
 
     def clamped(self, low: float, high: float) -> Pending:
         """The same, clamped once more."""
@@ -118,13 +128,8 @@ class Reader:
     # ---- names, shapes, errors
 
     def layer(self, node: Node) -> str:
-        """The path of the module that a node came from; with the operator's name where it is none of its own."""
-        stack = list((node.meta.get("nn_module_stack") or {}).values())
-        path, kind = (str(part) for part in stack[-1][:2]) if stack else ("", "")
-        operation = str(node.target).split(".")[1] if "." in str(node.target) else node.name
-        leaf = "torch.nn.modules" in kind and ".container" not in kind
-        name = path if leaf and path else f"{path}.{operation}" if path else operation
-        return re.sub(r"[^A-Za-z0-9_.]", "_", name)[:LONGEST_LAYER]
+        """The name of a node's layer."""
+        return layer_of(node)
 
     def unique(self, name: str) -> str:
         """`name`, numbered where it is taken."""
@@ -136,10 +141,8 @@ class Reader:
         return candidate
 
     def error(self, node: Node, message: str) -> PiennError:
-        """One line that names operator, layer and shape."""
-        meta = node.meta.get("val")
-        shape = list(meta.shape) if isinstance(meta, torch.Tensor) else "?"
-        return PiennError(f"{self.layer(node)}: {node.target} with result {shape}: {message}")
+        """One line that names layer, operator and shape."""
+        return refusal(node, message)
 
     def shape(self, node: Node) -> Shape:
         """The result's shape without batch; raises where axis 0 is not the batch or another axis is dynamic."""
@@ -248,13 +251,9 @@ class Reader:
             return move(value, -INFINITY, INFINITY)
         assert isinstance(value, Pending)
         before = value
-        done: dict[Tensor, Tensor] = {}
 
         def settle(encoding: Encoding, low: float, high: float) -> Tensor:
-            x = before.settle(encoding, low, high)
-            if x not in done:
-                done[x] = move(x, low, high)
-            return done[x]
+            return move(before.settle(encoding, low, high), low, high)
 
         return Pending(settle, shape, before.natural, before.low, before.high)
 
@@ -272,7 +271,7 @@ class Reader:
 
     def _input(self, node: Node) -> Pending:
         shape = self.shape(node)
-        name = self.unique(re.sub(r"[^A-Za-z0-9_.]", "_", node.name)[:LONGEST_LAYER])
+        name = self.unique(identifier(node.name))
         made: list[Tensor] = []
 
         def settle(encoding: Encoding, low: float, high: float) -> Tensor:
@@ -300,20 +299,15 @@ class Reader:
             self.result.inputs.append(made[0])
 
     def _call(self, node: Node) -> Value:
-        target = str(node.target)
-        if (
-            isinstance(node.meta.get("val"), (torch.SymInt, torch.SymBool, int, bool))
-            or "_assert" in target
-            or "sym_" in target
-        ):
+        if is_bookkeeping(node):
             return None
-        handler = HANDLERS.get(target) or HANDLERS.get(getattr(node.target, "__name__", ""))
+        handler = handler_of(node)
         arguments = self._arguments(node)
         flat = tree_leaves(arguments)
         if not any(isinstance(argument, (Tensor, Pending)) for argument in flat):
             return self._fold(node, arguments)
         if handler is None:
-            raise self.error(node, "this operator is not supported")
+            raise unsupported(node)
         return handler(self, node, **arguments)
 
     def _arguments(self, node: Node) -> dict[str, Any]:
@@ -471,10 +465,15 @@ def _item(reader: Reader, node: Node, *, argument0: Value, argument1: int) -> Va
     return argument0[argument1]
 
 
-def read(program: torch.export.ExportedProgram) -> QuantisedProgram:
-    """The quantised program of a PT2E-converted `torch.export.ExportedProgram`."""
+def handler_of(node: Node) -> Handler | None:
+    """What reads a node's operator, if anything does."""
     from pienn.frontend import aten_elementwise, aten_shapes, aten_windows
 
     assert aten_elementwise and aten_shapes and aten_windows  # they register themselves
+    return HANDLERS.get(str(node.target)) or HANDLERS.get(getattr(node.target, "__name__", ""))
+
+
+def read(program: torch.export.ExportedProgram) -> QuantisedProgram:
+    """The quantised program of a PT2E-converted `torch.export.ExportedProgram`."""
     check_inputs(program)
     return Reader(program).read()
