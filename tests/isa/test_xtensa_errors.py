@@ -141,3 +141,21 @@ def test_all_mistakes_of_a_file_are_found_at_once() -> None:
     with pytest.raises(AssemblyError) as caught:
         assemble(text, "esp32s3")
     assert [error.location.line for error in caught.value.errors] == [1, 3, 4]
+
+
+def test_a_loop_inside_a_loop_is_a_warning() -> None:
+    text = (
+        "loop a2, outer\nnop\nloop a3, inner\nadd a4, a4, a5\ninner: nop\nouter: nop\n"
+    )
+    warnings = assemble(text, "esp32s3", name="kernel.S").warnings
+    assert len(warnings) == 1
+    assert warnings[0].startswith(
+        "kernel.S:3:1: warning: this loop lies inside the loop at line 1"
+    )
+
+
+def test_a_long_loop_is_told() -> None:
+    text = "loop a2, end\n.rept {}\nee.zero.q q0\n.endr\nend: nop\n"
+    assert assemble(text.format(84), "esp32s3").warnings == []
+    (note,) = assemble(text.format(86), "esp32s3", name="kernel.S").warnings
+    assert note.startswith("kernel.S:1:1: note: the loop body has more than 256 bytes")
