@@ -407,7 +407,7 @@ _MEMORIES = [
         (_BLOCK // 16 // 2048,),
         is_microloop=False,
         warm=False,
-        note="octal PSRAM; the two rows above it are of a board with quad PSRAM",
+        note="octal PSRAM; the other rows are of a board with quad PSRAM",
     ),
 ]
 

@@ -30,7 +30,12 @@ from pienn.sim.native import CHIPS, REGION_KINDS, Check, Field, Shadow, Stop, co
 from pienn.sim.stops import Clobbered, SimulationStop
 
 GUARD_BYTES = 64
-ALL_CHECKS = Check.MEMORY | Check.LOOPS | Check.CSR
+# What stops a run unless the caller says otherwise. The S3 does misaligned scalar accesses in hardware; for the P4
+# nothing is published, and compilers do not make them.
+ALL_CHECKS = {
+    "esp32p4": Check.MEMORY | Check.LOOPS | Check.CSR | Check.ALIGNMENT | Check.BREAKPOINTS,
+    "esp32s3": Check.MEMORY | Check.LOOPS | Check.CSR | Check.BREAKPOINTS,
+}
 LANE_TYPES = {
     "s8": np.int8,
     "u8": np.uint8,
@@ -114,7 +119,8 @@ class Machine:
     """One core of a chip with its memories.
 
     `revision`: ESP32-P4 only, 1 (chip below v3) or 3. `memory` names the memory model (`ideal`, `esp32p4@360`,
-    `esp32p4@400`, `esp32s3@240`). `checks` says what stops a run (0: fast, unchecked).
+    `esp32p4@400`, `esp32s3@240`). `checks` says what stops a run (default
+    `ALL_CHECKS` of the chip; Check(0): fast, unchecked).
     """
 
     def __init__(
@@ -122,14 +128,14 @@ class Machine:
         target: str,
         revision: int | None = None,
         memory: str = "ideal",
-        checks: Check = ALL_CHECKS,
+        checks: Check | None = None,
         abi: str | None = None,
     ) -> None:
         if target not in CHIPS:
             raise PiennError(f"unknown target {target!r}: choose one of {', '.join(CHIPS)}")
         self.target = target
         self.revision = 3 if revision is None else revision
-        self.checks = checks
+        self.checks = ALL_CHECKS[target] if checks is None else checks
         self.chip = CHIPS[target]
         self._core = core()
         self._handle = self._core.sim_new(self.chip, self.revision)
@@ -405,6 +411,23 @@ class Machine:
         """Run from pc until something stops it; the reason, without judging it."""
         options = self.checks if checks is None else checks
         return Stop(self._core.sim_run(self._handle, max_instructions, int(options)))
+
+    def set_breakpoint(self, place: str | int, on: bool = True) -> None:
+        """Stop before the instruction at a symbol or address (runs with Check.BREAKPOINTS)."""
+        if self._core.sim_set_breakpoint(self._handle, self.address_of(place), int(on)):
+            raise PiennError("too many breakpoints: 64 at most")
+
+    def watch(
+        self, address: int, size: int, reads: bool = False, writes: bool = True, on: bool = True
+    ) -> None:
+        """Stop before an access to these bytes (runs with Check.MEMORY)."""
+        bits = Shadow.WATCH_READ * reads | Shadow.WATCH_WRITE * writes
+        keep = 0xFF if on else 0xFF & ~bits
+        self._core.sim_shadow_set(self._handle, address, size, keep, bits if on else 0)
+
+    def forbid(self, fpu: bool = False, pie: bool = False) -> None:
+        """Make instructions of a coprocessor stop checked runs, as in an interrupt handler."""
+        self._core.sim_disable_units(self._handle, fpu * 2 | pie * 4)
 
     def step(self, count: int = 1, checks: Check | None = None) -> Stop:
         """Execute `count` instructions."""

@@ -65,6 +65,7 @@ class Check(IntFlag):
     BREAKPOINTS = 16
     PROFILE = 32
     ALIGNMENT = 64
+    TRUNCATION = 128
 
 
 class Field(ctypes.Structure):

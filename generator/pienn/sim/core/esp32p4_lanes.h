@@ -103,14 +103,15 @@ static ALWAYS_INLINE uint64_t shift_unsigned(uint64_t value, uint32_t amount, ui
 #define SHIFT_u16 shift_unsigned
 
 // Vector accesses: low address bits are ignored unless CFG lets the hardware do misaligned ones.
-static ALWAYS_INLINE uint32_t load_address(const Machine *m, uint32_t address, uint32_t size) {
-    return m->p4.cfg & CFG_MISALIGNED_LOAD ? address : address & -size;
+static ALWAYS_INLINE uint32_t vector_address(Machine *m, uint32_t pc, uint32_t address, uint32_t size, uint32_t allowed) {
+    if (m->p4.cfg & allowed)
+        return address;
+    if (CHECK_OPTION(SIM_CHECK_TRUNCATION) && address % size)
+        STOP(SIM_STOP_MISALIGNED, address);
+    return address & -size;
 }
-static ALWAYS_INLINE uint32_t store_address(const Machine *m, uint32_t address, uint32_t size) {
-    return m->p4.cfg & CFG_MISALIGNED_STORE ? address : address & -size;
-}
-#define VECTOR_LOAD(bits, address) LOAD(bits, load_address(m, (address), (bits) / 8))
-#define VECTOR_STORE(bits, address, value) STORE(bits, store_address(m, (address), (bits) / 8), (value))
+#define VECTOR_LOAD(bits, address) LOAD(bits, vector_address(m, pc, (address), (bits) / 8, CFG_MISALIGNED_LOAD))
+#define VECTOR_STORE(bits, address, value) STORE(bits, vector_address(m, pc, (address), (bits) / 8, CFG_MISALIGNED_STORE), (value))
 
 // XACC: 40 bits
 #define XACC_MASK UINT64_C(0xffffffffff)

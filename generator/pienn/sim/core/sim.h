@@ -50,6 +50,7 @@ enum {
     SIM_CHECK_CSR = 8,        // control registers that kernels must leave alone stop the run
     SIM_BREAKPOINTS = 16,
     SIM_PROFILE = 32,         // count executions and cycles per instruction address
+    SIM_CHECK_TRUNCATION = 128, // vector accesses whose low address bits the chip would drop stop the run
     SIM_CHECK_ALIGNMENT = 64, // scalar accesses that are not naturally aligned stop the run
 };
 
