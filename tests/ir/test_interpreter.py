@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import slow_operations as slow
 from hypothesis import given, settings, strategies
-from random_graphs import WRITERS, minimise, random_graph, random_inputs
+from random_graphs import LARGEST, WRITERS, minimise, random_graph, random_inputs
 
 from pienn.errors import PiennError
-from pienn.ir import dialect, products
+from pienn.ir import dialect, interpreter, products
 from pienn.ir.dialect import PiennOp, encoding_of, is_activation
 from pienn.ir.graph import Graph
 from pienn.ir.interpreter import run
@@ -136,6 +136,22 @@ def test_a_failing_graph_is_minimised() -> None:
     assert {"softmax", "pad"} <= {op.short_name for op in both.layers} and len(both.layers) <= 4
 
 
+def test_a_large_batch_is_cut_into_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    for seed in range(20):
+        graph = random_graph(seed, 6)
+        inputs = random_inputs(graph, seed, batch=7)
+        taps: dict[str, np.ndarray] = {}
+        pieces: dict[str, np.ndarray] = {}
+        results = run(graph, inputs, taps)
+        monkeypatch.setattr(interpreter, "CHUNK", 2 * LARGEST)
+        for ours, theirs in zip(results, run(graph, inputs, pieces)):
+            np.testing.assert_array_equal(ours, theirs)
+        assert list(pieces) == list(taps)
+        for name, array in taps.items():
+            np.testing.assert_array_equal(pieces[name], array)
+        monkeypatch.undo()
+
+
 def test_wrong_inputs_are_named() -> None:
     graph = random_graph(1, 3)
     inputs = random_inputs(graph, 1)
@@ -143,3 +159,5 @@ def test_wrong_inputs_are_named() -> None:
         run(graph, [*inputs, inputs[0]])
     with pytest.raises(PiennError, match="input x1 is float32"):
         run(graph, [inputs[0].astype(np.float32), *inputs[1:]])
+    with pytest.raises(PiennError, match="there is no input to run on"):
+        run(graph, [array[:0] for array in inputs])

@@ -34,6 +34,7 @@ from pienn.ir.dialect import (
     to_attribute,
 )
 from pienn.ir.graph import Graph
+from pienn.ir.verifier import verify
 
 Integers = Sequence[int]
 
@@ -526,8 +527,6 @@ class GraphBuilder:
 
     def build(self) -> Graph:
         """The graph, verified; raises PiennError naming layer and operation."""
-        from pienn.ir.verifier import verify
-
         self._block.add_op(ReturnOp(*(value for _, value, _ in self._outputs)))
         function = FuncOp(
             "main",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import reduce
 from typing import cast
 
@@ -11,10 +12,13 @@ from xdsl.ir import SSAValue
 
 from pienn.errors import PiennError
 from pienn.ir import bounds, dialect, products
-from pienn.ir.dialect import PiennOp, encoding_of, is_activation
+from pienn.ir.dialect import PiennOp, encoding_of, is_activation, shape_of
 from pienn.ir.graph import Graph
 from pienn.ir.view import OperationView
 from pienn.ir.windows import elements_inside
+
+CHUNK = 1 << 24
+"""Inputs are computed together as long as the largest activation of all of them has at most so many elements."""
 
 
 def run(
@@ -25,30 +29,42 @@ def run(
     `inputs` are stored int8 values in the graph's layout with a batch axis in front.  `taps` receives the
     result of every operation by the name its value has in the text.
     """
-    values = _arguments(graph, inputs)
-    batch = inputs[0].shape[0]
-    names = graph.value_names() if taps is not None else {}
-    results = [port.value for port in graph.outputs]
-    uses = {value: len(list(value.uses)) for value in [*values, *(op.result for op in graph.ops)]}
+    _check_inputs(graph, inputs)
+    values = [port.value for port in graph.inputs] + [op.result for op in graph.layers]
+    step = max(1, CHUNK // max(math.prod(shape_of(value)) for value in values))
+    parts: list[dict[SSAValue, np.ndarray]] = []
+    kept = {port.value for port in graph.outputs} if taps is None else {op.result for op in graph.layers}
+    for start in range(0, inputs[0].shape[0], step):
+        parts.append(_run_chunk(graph, [array[start : start + step] for array in inputs], kept))
+    whole = {value: np.concatenate([part[value] for part in parts]) for value in kept}
+    if taps is not None:
+        names = graph.value_names()
+        taps.update((names[op.result], whole[op.result]) for op in graph.layers)
+    return [whole[port.value] for port in graph.outputs]
+
+
+def _run_chunk(
+    graph: Graph, inputs: Sequence[np.ndarray], kept: Collection[SSAValue]
+) -> dict[SSAValue, np.ndarray]:
+    """The values in `kept`; others are let go after their last use."""
+    values = {port.value: array for port, array in zip(graph.inputs, inputs)}
+    uses = {value: len(list(value.uses)) for value in [*values, *(op.result for op in graph.layers)]}
     for op in graph.ops:
         if isinstance(op, dialect.ConstantOp):
             if is_activation(op.result):
                 array = graph.weights[op.tensor_name]
-                values[op.result] = np.broadcast_to(array, (batch, *array.shape))
+                values[op.result] = np.broadcast_to(array, (inputs[0].shape[0], *array.shape))
             continue
-        layer = Layer(op, graph, values)
-        result = EVALUATE[type(op)](layer)
-        values[op.result] = result
-        if taps is not None:
-            taps[names[op.result]] = result
+        values[op.result] = EVALUATE[type(op)](Layer(op, graph, values))
         for operand in op.operands:
-            uses[operand] -= 1
-            if not uses[operand]:
-                values.pop(operand, None)
-    return [values[value] for value in results]
+            if operand in uses:
+                uses[operand] -= 1
+                if not uses[operand] and operand not in kept:
+                    del values[operand]
+    return {value: values[value] for value in kept}
 
 
-def _arguments(graph: Graph, inputs: Sequence[np.ndarray]) -> dict[SSAValue, np.ndarray]:
+def _check_inputs(graph: Graph, inputs: Sequence[np.ndarray]) -> None:
     ports = graph.inputs
     if len(inputs) != len(ports):
         raise PiennError(f"{graph.name}: {len(inputs)} inputs given, the graph takes {len(ports)}")
@@ -58,7 +74,8 @@ def _arguments(graph: Graph, inputs: Sequence[np.ndarray]) -> dict[SSAValue, np.
                 f"{graph.name}: input {port.name} is {array.dtype}{list(array.shape)}, "
                 f"the graph takes int8 [batch, {', '.join(map(str, port.shape))}]"
             )
-    return {port.value: array for port, array in zip(ports, inputs)}
+    if not len(inputs[0]):
+        raise PiennError(f"{graph.name}: there is no input to run on")
 
 
 class Layer(OperationView):
