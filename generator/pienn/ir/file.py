@@ -183,7 +183,7 @@ def _check_meta(meta: Any) -> None:
     if set(meta) != {"format", "producer", "name", "content", "accuracy"}:
         raise PiennError("meta.json: it has not just format, producer, name, content and accuracy")
     if not isinstance(meta["name"], str) or not PATH.fullmatch(meta["name"]):
-        raise PiennError("meta.json: the name is not 1 to 200 of A-Z a-z 0-9 _ .")
+        raise PiennError(f"meta.json: the name {str(meta['name'])[:40]!a} is not 1 to 200 of A-Z a-z 0-9 _ .")
     if not isinstance(meta["content"], str) or not isinstance(meta["accuracy"], dict):
         raise PiennError("meta.json: content is no string, or accuracy no object")
     _check_figures(meta["producer"], 0)
