@@ -133,6 +133,18 @@ def test_a_file_that_includes_itself_is_refused(tmp_path: Path) -> None:
         assemble(source, "esp32p4")
 
 
+def test_headers_beside_the_source_win_over_those_of_the_working_directory(
+    tmp_path: Path, monkeypatch
+) -> None:
+    for folder, value in (("here", 1), ("there", 2)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "n.h").write_text(f"#define N {value}\n")
+    source = tmp_path / "there" / "a.S"
+    source.write_text('#include "n.h"\n.data\n.byte N\n')
+    monkeypatch.chdir(tmp_path / "here")
+    assert assemble(source, "esp32p4").sections[".data"].data == b"\2"
+
+
 def test_an_unreadable_file_is_named() -> None:
     with pytest.raises(PiennError, match=r"nowhere\.S: cannot be read"):
         assemble("nowhere.S", "esp32p4")

@@ -75,6 +75,7 @@ sh1add a0, a1, a2; sh3add a0, a1, a2; andn a0, a1, a2; clz a0, a1; ctz a0, a1; c
 minu a0, a1, a2; sext.b a0, a1; sext.h a0, a1; zext.h a0, a1; rol a0, a1, a2; rori a0, a1, 7; orc.b a0, a1
 rev8 a0, a1; bclr a0, a1, a2; bexti a0, a1, 9; binvi a0, a1, 31; bset a0, a1, a2; fcvt.w.s a0, f3
 fcvt.w.s a0, f3, rtz; fcvt.wu.s a0, f3; fcvt.s.w f3, a0; fmv.w.x f1, a0; fmv.x.w a0, f1; fmv.x.s a0, f1
+la a0, 0x12345; la a1, 5
 mulhsu a0, a1, a2; divu a0, a1, a2; rem a0, a1, a2; sgt a0, a1, a2; zext.b a0, a1; neg a0, a1; sltz a0, a1"""
 
 

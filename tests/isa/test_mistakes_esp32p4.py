@@ -70,6 +70,10 @@ MISTAKES = {
         "2:1: .*1028 bytes away, allowed: 0..1022 .*; make the loop body shorter",
     ),
     "a hardware loop that ends before it starts": ("1: nop\nesp.lp.setup 0, a0, 1b", "2:1: .*stand after"),
+    "a hardware loop that ends elsewhere": (
+        "esp.lp.setup 0, a0, end",
+        "1:1: .*must be a label of this section",
+    ),
     "a hardware loop count beyond 12 bits": ("esp.lp.counti 0, 4096", "1:18: .*0..4095; split the loop"),
     "a third hardware loop": ("esp.lp.counti 2, 5", "1:15: .*id = 2 is not allowed: 0..1"),
     "a label defined twice": ("f: nop\nf: nop", "2:1: .*already defined at .*1:1: choose another"),

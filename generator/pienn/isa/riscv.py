@@ -6,8 +6,8 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from pienn.isa.expressions import Function
-from pienn.isa.program import Align, Bytes
+from pienn.isa.expressions import Function, evaluate
+from pienn.isa.program import Align, Bytes, known_distance
 from pienn.isa.riscv_branches import AddressPair, Branch, CodeAlign, Patched
 from pienn.isa.riscv_operands import OperandReader, Parsed
 from pienn.isa.riscv_pseudo import LOADS_AND_STORES, WITH_NUMBER, pseudo_instructions
@@ -356,6 +356,13 @@ class RiscV(Target):
 
     def _pair_address(self, parts: list[str], statement: Statement, assembler: Assembler) -> None:
         register, target = parts
+        value = evaluate(assembler.expression(target, statement, statement.text.find(target)), known_distance)
+        if value.is_absolute:
+            index = statement.text.find(register)
+            self._load_number(
+                [(register, index), (target, statement.text.find(target))], statement, assembler
+            )
+            return
         first, second = f"auipc {register}, 0", f"addi {register}, {register}, 0"
         kinds = ("R_RISCV_PCREL_HI20", "R_RISCV_PCREL_LO12_I")
         self._pair(first, second, kinds, target, statement, assembler)

@@ -59,6 +59,9 @@ class Patched(Fragment):
         if self.operand is not None and distance is not None:
             values[self.operand] = distance
             check_distance(self, self.instruction, self.operand, distance)
+        elif self.operand is not None:
+            mnemonic = self.instruction.mnemonic
+            raise AssemblyError(self.location, f"{mnemonic}: {self.operand} must be a label of this section")
         else:
             note_relocation(layout, self, 0, self.kind, value)
         return self.isa.encode_instruction(self.instruction, values, self.revision)

@@ -68,11 +68,18 @@ def preprocess(text: str, file: str, include: Sequence[str | Path], defines: dic
             f"{file}: the source has # directives and needs a C preprocessor: install cc (gcc or clang)"
         )
     command = [compiler, "-E", "-undef", "-x", "assembler-with-cpp"]
-    folder = Path(file).parent if Path(file).exists() else Path()
-    for path in [folder, *include]:
-        command += ["-I", str(path)]
+    path = Path(file)
+    is_file = path.is_file()
+    for folder in [path.parent if is_file else Path(), *include]:
+        command += ["-I", str(folder)]
     command += [f"-D{name}={value}" for name, value in defines.items()]
-    result = subprocess.run([*command, "-"], input=text, capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        [*command, str(path) if is_file else "-"],
+        input=None if is_file else text,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if result.returncode:
         for line in result.stderr.splitlines():
             found = re.match(r"(.*?):(\d+):(\d+): (?:fatal )?error: (.*)", line)
