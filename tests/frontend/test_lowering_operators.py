@@ -133,6 +133,7 @@ CASES: dict[str, Case] = {
     "sub_clamp": function(lambda a, b: torch.clamp(a - 3 * b, -2.5, 3.0), Pair, 18.0),
     "mul": function(lambda a, b: a * b, Pair, 18.0),
     "mul_scalars": function(lambda a: (a * 0.3 + 1.7) / 3, Images),
+    "tiny_constant": function(lambda a: F.relu(a + 1e-9) * 1e9 - 3.0, Images),
     "scalar_minus": function(lambda a: 1.0 - a, Images),
     "far_apart": function(lambda a, b: a * 1e-7 + b * 1e5, Pair),
     "add_constant_channel": Case(lambda: Scaled((6, 1, 1), lambda x, c: F.relu(x + c)), Images),
