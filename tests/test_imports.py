@@ -19,7 +19,6 @@ ALLOWED = {
     "frontend": {"ir", "passes", "compress"},
     "compress": {"ir", "frontend"},
 }
-EVERYWHERE = {"errors", "version"}
 TORCH_FOLDERS = {"frontend", "compress"}
 FORBIDDEN_NAMES = {"utils", "util", "common", "core", "lib", "misc", "helpers"}
 

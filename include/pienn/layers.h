@@ -368,6 +368,19 @@ typedef struct pienn_pad_s8_params {
 } pienn_pad_s8_params;
 PIENN_LAYOUT(pienn_pad_s8_params, value, 0, 21);
 
+/* halo_s8. Fills what surrounds an image in its buffer. y is the buffer's first byte: `before` bytes of rows above and
+ * pixels left of the image, then rows of the image, left alone, with `gap` bytes behind each but the last, then `after`
+ * bytes. x is not read. */
+typedef struct pienn_halo_s8_params {
+    int32_t value;  /* -128..127, stored value */
+    int32_t before; /* bytes, >= 0 */
+    int32_t row;    /* bytes of an image row, >= 1 */
+    int32_t gap;    /* bytes, >= 0 */
+    int32_t gaps;   /* rows of the image less one, >= 0 */
+    int32_t after;  /* bytes, >= 0 */
+} pienn_halo_s8_params;
+PIENN_LAYOUT(pienn_halo_s8_params, after, 0, 6);
+
 /* transpose_s8. Axis i of y is axis permutation[i] of x. */
 typedef struct pienn_transpose_s8_params {
     int32_t shape[PIENN_RANK];       /* of x, >= 1 each */

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pienn.codegen.generate import generate
 from pienn.codegen.native import Native
-from pienn.codegen.sources import component_folder
+from pienn.component import component_folder
 from pienn.errors import PiennError
 from pienn.ir import interpreter
 from pienn.ir.builder import GraphBuilder

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pienn.codegen.offsets import params_header, params_path, struct_offsets
-from pienn.codegen.sources import component_folder
+from pienn.component import component_folder
 from pienn.errors import PiennError
 
 

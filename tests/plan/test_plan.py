@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pienn.codegen.native import Native
+from pienn.ir import interpreter
 from pienn.ir.builder import GraphBuilder
 from pienn.plan.plan import plan
-from hypothesis import strategies as st
-from random_graphs import random_graph
+from random_graphs import random_graph, random_inputs
 
 
 def groups(rows):
@@ -71,3 +74,20 @@ def test_elementwise_chain_needs_one_buffer():
         value = builder.requantize(value, exponent=-4, zero_point=0, minimum=-100 + i, layer=f"clip{i}")
     builder.output("y", value)
     assert plan(builder.build()).arena.total == 1600
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(seed=st.integers(0, 2**32 - 1), operations=st.integers(1, 12))
+def test_layouts_of_a_chip_change_no_bit(seed, operations):
+    graph = random_graph(seed, operations)
+    inputs = random_inputs(graph, seed)
+    expected: dict[str, np.ndarray] = {}
+    results = interpreter.run(graph, inputs, expected)
+    found: dict[str, np.ndarray] = {}
+    with Native(plan(graph, "esp32p4")) as native:
+        outputs = native.run(inputs, found)
+    for name, array in found.items():
+        if name in expected:
+            assert np.array_equal(array, expected[name]), name
+    for array, right in zip(outputs, results):
+        assert np.array_equal(array, right)

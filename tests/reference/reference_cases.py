@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from reference_draw import Draw, Placement
-
 from pienn.codegen import packing
 from pienn.ir import bounds, interpreter
 from pienn.ir.builder import GraphBuilder
 from pienn.ir.dialect import Encoding, shape_of
 from pienn.ir.graph import Graph
+from reference_draw import Draw, Placement
 
 
 @dataclass(frozen=True)
@@ -691,3 +690,6 @@ CASES: Mapping[str, Callable[[Draw], Case]] = {
         transpose_s8,
     )
 }
+
+WITHOUT_OPERATION = ("halo_s8",)
+"""Kernels that no operation of a graph calls, only the plan; they have tests of their own."""

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from reference_library import compile_library
-
 from pienn.ir import border
+from reference_library import compile_library
 
 SOURCE = """
 #include "pienn/pienn.h"

@@ -72,6 +72,7 @@ class Layer:
     identifier: str
     comment: str
     kernel: str
+    function: str
     operands: list[str]
     result: str
     struct: list[str]
@@ -242,11 +243,9 @@ def _layer(
     struct += [f".{name} = {_value(value)}" for name, value in parameters.fields.items()]
     shapes = " and ".join("x".join(map(str, view.shape)) for view in call.reads)
     macs = f", {call.macs} MAC" if call.macs else ""
-    is_copy = call.kernel.name == "copy_s8"
-    verb = f"copy for {call.op.short_name} ({call.why})" if is_copy else call.op.short_name
     tensor = model.plan.tensors[call.op.result]
     tapped = None
-    if not (is_copy and call.op.short_name == "concat"):
+    if not _is_part(call):
         tapped = {
             "name": tensor.name,
             "rank": len(tensor.view.shape),
@@ -256,13 +255,33 @@ def _layer(
     return Layer(
         number,
         own,
-        f"{call.op.layer or own}: {verb}, {shapes} -> {'x'.join(map(str, call.writes.shape))}{macs}",
+        f"{call.op.layer or own}: {_purpose(call)}{shapes} -> {'x'.join(map(str, call.writes.shape))}{macs}",
         call.kernel.name,
-        [_address(view, pointers) for view in call.reads],
-        _address(call.writes, pointers),
+        f"pienn_{call.kernel.name}" + _explicit_version(model.plan, call),
+        ["NULL"] if call.margins else [_address(view, pointers) for view in call.reads],
+        pointers[call.writes.storage] if call.margins else _address(call.writes, pointers),
         struct,
         tapped,
     )
+
+
+def _is_part(call: Call) -> bool:
+    """Whether the call writes only a part of its op's result, or only what surrounds it."""
+    return call.margins is not None or (call.kernel.name == "copy_s8" and call.op.short_name == "concat")
+
+
+def _purpose(call: Call) -> str:
+    """What the call does, for its comment."""
+    if call.margins:
+        return f"fill the padding of the next layers with {call.margins.value} around "
+    if call.kernel.name == "copy_s8":
+        return f"copy for {call.op.short_name} ({call.why}), "
+    return f"{call.op.short_name}, "
+
+
+def _explicit_version(plan: Plan, call: Call) -> str:
+    """The suffix of a call that must not take the version of the build's target."""
+    return "_ref" if plan.target != "host" and call.version == "ref" else ""
 
 
 def _value(value: Any) -> str:

@@ -16,7 +16,7 @@ from types import TracebackType
 import numpy as np
 
 from pienn.codegen.generate import generate
-from pienn.codegen.sources import component_folder
+from pienn.component import component_folder
 from pienn.errors import PiennError
 from pienn.plan.plan import Plan
 
@@ -96,13 +96,17 @@ def code_bytes(plan: Plan) -> Sizes:
     with tempfile.TemporaryDirectory(prefix="pienn-size-") as name:
         folder = Path(name)
         files = [path for path in generate(plan, folder, "model") if path.suffix == ".c"]
-        files += [component / "src_ref" / f"{kernel}.c" for kernel in {call.kernel.name for call in plan.calls}]
+        files += [
+            component / "src_ref" / f"{kernel}.c" for kernel in {call.kernel.name for call in plan.calls}
+        ]
         code = constants = 0
         for source in files:
             compiled = folder / f"{source.stem}.o"
             includes = [folder, component / "include", component / "src_ref"]
             compile_files([source], compiled, ["-std=c11", "-Os", "-c"], includes)
-            sections = subprocess.run([size, "-A", str(compiled)], capture_output=True, text=True, check=True).stdout
+            sections = subprocess.run(
+                [size, "-A", str(compiled)], capture_output=True, text=True, check=True
+            ).stdout
             for line in sections.splitlines():
                 parts = line.split()
                 if len(parts) == 3 and parts[1].isdigit():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from pienn.codegen.sources import component_folder
+from pienn.component import component_folder
 from pienn.errors import PiennError
 
 WORD = 4

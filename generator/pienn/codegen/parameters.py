@@ -96,8 +96,8 @@ def _conv2d(graph: Graph, call: Call) -> Parameters:
         "stride_x": strides[1],
         "dilation_y": dilation[0],
         "dilation_x": dilation[1],
-        "padding_top": padding[0],
-        "padding_left": padding[1],
+        "padding_top": 0 if call.padded else padding[0],
+        "padding_left": 0 if call.padded else padding[1],
         "padding_value": encoding_of(op.operands[0]).zero_point,
     }
     if not depthwise:
@@ -257,8 +257,8 @@ def _max_pool2d(graph: Graph, call: Call) -> Parameters:
             "stride_x": given["strides"][1],
             "dilation_y": given["dilation"][0],
             "dilation_x": given["dilation"][1],
-            "padding_top": given["padding"][0],
-            "padding_left": given["padding"][1],
+            "padding_top": 0 if call.padded else given["padding"][0],
+            "padding_left": 0 if call.padded else given["padding"][1],
         }
     )
 
@@ -270,6 +270,7 @@ def _average_encoding(op: PiennOp) -> dict[str, int]:
 
 def _avg_pool2d(graph: Graph, call: Call) -> Parameters:
     given: Any = call.op.parameters
+    padding = (0, 0, 0, 0) if call.padded else given["padding"]
     return Parameters(
         fields={
             "x": image(call.reads[0]),
@@ -278,10 +279,10 @@ def _avg_pool2d(graph: Graph, call: Call) -> Parameters:
             "kernel_width": given["kernel"][1],
             "stride_y": given["strides"][0],
             "stride_x": given["strides"][1],
-            "padding_top": given["padding"][0],
-            "padding_left": given["padding"][1],
-            "padding_bottom": given["padding"][2],
-            "padding_right": given["padding"][3],
+            "padding_top": padding[0],
+            "padding_left": padding[1],
+            "padding_bottom": padding[2],
+            "padding_right": padding[3],
             "count_include_pad": int(given["count_include_pad"]),
             "divisor": given["divisor"],
         }
@@ -292,6 +293,21 @@ def _avg_pool2d(graph: Graph, call: Call) -> Parameters:
 def _mean(graph: Graph, call: Call) -> Parameters:
     given: Any = call.op.parameters
     shape = call.reads[0].shape
+    if call.kernel.reads == "image":
+        strides = call.reads[0].strides
+        return Parameters(
+            fields={
+                "outer": 1,
+                "rows": shape[0],
+                "columns": shape[1],
+                "inner": shape[2],
+                "x_outer_stride": shape[0] * strides[0],
+                "x_row_stride": strides[0],
+                "x_column_stride": strides[1],
+                "y_outer_stride": shape[2],
+            }
+            | _average_encoding(call.op)
+        )
     first, last = given["first_axis"], given["last_axis"]
     outer, inner = prod(shape[:first]), prod(shape[last + 1 :])
     count = prod(shape[first : last + 1])
@@ -342,6 +358,26 @@ def _copy(graph: Graph, call: Call) -> Parameters:
     return Parameters(fields={"shape": box(shape, 1), "x_strides": box(x, 0), "y_strides": box(y, 0)})
 
 
+def _halo(graph: Graph, call: Call) -> Parameters:
+    """The image lies in rows of row_stride bytes; between the end of a row and the next one's begin is the gap."""
+    image_view, margins = call.writes, call.margins
+    assert margins is not None
+    height, width, _ = image_view.shape
+    row_stride, pixel_stride, _ = image_view.strides
+    row = width * pixel_stride
+    after = row_stride - row - margins.left * pixel_stride + margins.bottom * row_stride
+    return Parameters(
+        fields={
+            "value": margins.value,
+            "before": image_view.offset,
+            "row": row,
+            "gap": row_stride - row,
+            "gaps": height - 1,
+            "after": after,
+        }
+    )
+
+
 def _pad(graph: Graph, call: Call) -> Parameters:
     given: Any = call.op.parameters
     source = call.reads[0]
@@ -390,6 +426,7 @@ BY_KERNEL: dict[str, Callable[[Graph, Call], Parameters]] = {
     "resize_nearest_s8": _resize_nearest,
     "resize_bilinear_s8": _resize_bilinear,
     "copy_s8": _copy,
+    "halo_s8": _halo,
     "pad_s8": _pad,
     "transpose_s8": _transpose,
 }

@@ -2,18 +2,19 @@
 
 Two passes. Backwards, from consumers to producers: results of the network and places in a concatenation are handed to
 the producers that can write there. Forwards: slices and reshapes become views of what they read, everything else gets a
-storage of its own.
+storage of its own, laid out as its readers want it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from xdsl.dialects.func import ReturnOp
 from xdsl.ir import Operation, SSAValue
 
 from pienn.ir.dialect import ConcatOp, ConstantOp, PiennOp, ReshapeOp, SliceOp, is_activation, shape_of
 from pienn.plan.kernels import VIEWS, addresses, kernel_of
+from pienn.plan.layout import LANES, Layout, Margins
 from pienn.plan.views import View
 
 
@@ -40,13 +41,25 @@ def concat_parts(op: ConcatOp, view: View) -> Iterable[tuple[int, View]]:
 
 
 class Assignment:
-    """Views of all activations of a function, by value; `kinds` and `sizes` (bytes) of the storages they lie in."""
+    """Views of all activations of a function, by value; `kinds` and `sizes` (bytes) of the storages they lie in.
 
-    def __init__(self, arguments: Sequence[SSAValue], ops: Sequence[PiennOp], results: Sequence[SSAValue]):
+    `layouts`, for a chip's kernels, says how each computed tensor wants to lie; without it everything is dense.
+    `margins` are what surrounds the image of a storage.
+    """
+
+    def __init__(
+        self,
+        arguments: Sequence[SSAValue],
+        ops: Sequence[PiennOp],
+        results: Sequence[SSAValue],
+        layouts: Mapping[SSAValue, Layout] | None = None,
+    ):
         self.views: dict[SSAValue, View] = {}
         self.kinds: dict[str, str] = {}
         self.sizes: dict[str, int] = {}
+        self.margins: dict[str, Margins] = {}
         self.arguments, self.ops, self.results = list(arguments), list(ops), list(results)
+        self.layouts = layouts
         for index, argument in enumerate(arguments):
             self.views[argument] = self._new("input", index, shape_of(argument))
         for op in ops:
@@ -61,6 +74,16 @@ class Assignment:
         self.sizes[view.storage] = view.bytes
         return view
 
+    def _own(self, number: int, value: SSAValue) -> View:
+        """A storage of the arena for one tensor."""
+        view = self._new("arena", number, shape_of(value))
+        if self.layouts is not None:
+            layout = self.layouts[value]
+            view = layout.view(view.storage)
+            self.sizes[view.storage] = layout.bytes
+            self.margins[view.storage] = layout.margins
+        return view
+
     def _backwards(self) -> None:
         for index, result in enumerate(self.results):
             # An input or a constant that is a result, or a second name of a result, is copied out at the end.
@@ -69,7 +92,7 @@ class Assignment:
         for number, op in reversed(list(enumerate(self.ops))):
             if isinstance(op, ConcatOp):
                 if op.result not in self.views:
-                    self.views[op.result] = self._new("arena", number, shape_of(op.result))
+                    self.views[op.result] = self._own(number, op.result)
                 for index, place in concat_parts(op, self.views[op.result]):
                     self._offer(op.operands[index], place)
             elif isinstance(op, ReshapeOp):
@@ -90,8 +113,21 @@ class Assignment:
             return
         if isinstance(producer, ReshapeOp) and not place.contiguous:
             return
+        if not self._suits(value, place):
+            return
         if all(self._readable(use.operation, place) for use in value.uses):
             self.views[value] = place
+
+    def _suits(self, value: SSAValue, place: View) -> bool:
+        """Whether a chip's kernels can work in the place: at whole vectors, with the margins that readers need."""
+        if self.layouts is None:
+            return True
+        layout = self.layouts[value]
+        aligned = place.offset % LANES == 0 and all(
+            size == 1 or stride % LANES == 0 for size, stride in zip(place.shape[:-1], place.strides[:-1])
+        )
+        # The last vector of a pixel is written whole: what follows in the same pixel must not be in it.
+        return aligned and place.shape[-1] % LANES == 0 and layout.margins.empty
 
     @staticmethod
     def _readable(consumer: Operation, view: View) -> bool:
@@ -102,13 +138,20 @@ class Assignment:
 
     def _forwards(self) -> None:
         for number, op in enumerate(self.ops):
-            if op.result in self.views:
-                continue
-            view = None
-            if isinstance(op, ReshapeOp) and self.views[op.x].contiguous:
-                view = self.views[op.x].reshaped(shape_of(op.result))
-            elif isinstance(op, SliceOp):
-                candidate = slice_view(op, self.views[op.x])
-                if all(self._readable(use.operation, candidate) for use in op.result.uses):
-                    view = candidate
-            self.views[op.result] = view or self._new("arena", number, shape_of(op.result))
+            if op.result not in self.views and not isinstance(op, ConstantOp):
+                self.views[op.result] = self._alias(op) or self._own(number, op.result)
+
+    def _alias(self, op: PiennOp) -> View | None:
+        """The bytes of its operand that a reshape or slice can be a name of; None where it needs its own."""
+        if isinstance(op, ReshapeOp):
+            source = self.views[op.x]
+            if source.contiguous and (self.layouts is None or self.layouts[op.result].dense):
+                return source.reshaped(shape_of(op.result))
+        if isinstance(op, SliceOp):
+            view = slice_view(op, self.views[op.x])
+            borrowed = self.layouts is not None and (
+                self.kinds[view.storage] != "arena" or not self._suits(op.result, view)
+            )
+            if not borrowed and all(self._readable(use.operation, view) for use in op.result.uses):
+                return view
+        return None

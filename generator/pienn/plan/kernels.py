@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pienn.ir.dialect import Conv2dOp, PiennOp, shape_of
+from pienn.ir.dialect import Conv2dOp, MeanOp, PiennOp, shape_of
 from pienn.plan.views import View
 
 
@@ -46,6 +46,8 @@ KERNELS = {
     "pad": Kernel("pad_s8", "strided", "strided"),
 }
 COPY = Kernel("copy_s8", "strided", "strided")
+HALO = Kernel("halo_s8")
+IMAGE_MEAN = Kernel("mean_s8", "image")  # over all pixels of an image
 # These move no bytes where the planner finds a view; otherwise they are a copy.
 VIEWS = ("reshape", "slice", "concat")
 
@@ -58,10 +60,18 @@ def is_depthwise(op: PiennOp) -> bool:
     return op.parameters["groups"] == channels == shape_of(op.result)[-1]
 
 
+def is_image_mean(op: MeanOp) -> bool:
+    """Over height and width of an image."""
+    given = op.parameters
+    return len(shape_of(op.x)) == 3 and given["first_axis"] == 0 and given["last_axis"] == 1
+
+
 def kernel_of(op: PiennOp) -> Kernel:
     """The kernel that computes the op; the ops of `VIEWS` have the copy kernel."""
     if op.short_name in VIEWS:
         return COPY
+    if isinstance(op, MeanOp) and is_image_mean(op):
+        return IMAGE_MEAN
     return KERNELS["depthwise_conv2d" if is_depthwise(op) else op.short_name]
 
 

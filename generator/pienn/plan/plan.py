@@ -21,7 +21,10 @@ from pienn.ir.dialect import (
 )
 from pienn.ir.graph import Graph
 from pienn.plan.assignment import Assignment, concat_parts, slice_view
+from pienn.plan.borders import stage_borders
+from pienn.plan.chips import chip_calls
 from pienn.plan.kernels import COPY, VIEWS, Kernel, kernel_of, macs_of
+from pienn.plan.layout import Margins, chip_layouts
 from pienn.plan.memory import Buffer, Placement, place
 from pienn.plan.views import View
 
@@ -42,7 +45,12 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Call:
-    """One kernel call; `op` is the op whose result it computes (a copy call: the op whose bytes it moves)."""
+    """One kernel call; `op` is the op whose result it computes (a copy call: the op whose bytes it moves).
+
+    version: the kernel's suffix, `ref` or the chip's own; `why` says what decided it.
+    padded: the padding of the op's windows is in memory, and the first read view includes it.
+    margins: of a halo call, what it writes around the image of `writes`.
+    """
 
     kernel: Kernel
     op: PiennOp
@@ -50,6 +58,9 @@ class Call:
     writes: View
     why: str
     macs: int = 0
+    version: str = "ref"
+    padded: bool = False
+    margins: Margins | None = None
 
 
 @dataclass(frozen=True)
@@ -100,7 +111,13 @@ class Plan:
             "macs": self.macs,
             "tensors": rows,
             "calls": [
-                {"kernel": call.kernel.name, "layer": call.op.layer, "macs": call.macs, "why": call.why}
+                {
+                    "kernel": call.kernel.name,
+                    "version": call.version,
+                    "layer": call.op.layer,
+                    "macs": call.macs,
+                    "why": call.why,
+                }
                 for call in self.calls
             ],
         }
@@ -110,12 +127,18 @@ def plan(graph: Graph, target: str = "host") -> Plan:
     """Choose kernels and lay out memory; raises PiennError for an unknown target."""
     if target not in TARGETS:
         raise PiennError(f"unknown target {target!r}: one of {', '.join(TARGETS)}")
+    layouts = None
+    if target != "host":
+        graph = stage_borders(graph)
+        layouts = chip_layouts(graph)
     ops = graph.ops
     arguments = [port.value for port in graph.inputs]
     results = [port.value for port in graph.outputs]
-    assignment = Assignment(arguments, ops, results)
+    assignment = Assignment(arguments, ops, results, layouts)
     views = assignment.views
     calls = tuple(_calls(ops, views))
+    if layouts is not None:
+        calls = tuple(chip_calls(calls, target, assignment))
     copies_out = tuple(
         (value, index) for index, value in enumerate(results) if views[value].storage != f"output:{index}"
     )
@@ -203,14 +226,16 @@ def _in_place(
     for step, call in enumerate(calls):
         target = call.writes.storage
         for index in call.kernel.in_place:
-            if kinds[target] != "arena" or spans[target][0] != step or index >= len(call.reads):
+            if (
+                kinds[target] != "arena"
+                or not _begins(calls, target, step, spans)
+                or index >= len(call.reads)
+            ):
                 continue
             read = _moved_view(call.reads[index], renamed)
             source = read.storage
-            whole = read.contiguous and call.writes.contiguous and read.shape == call.writes.shape
-            if not whole or kinds[source] != "arena" or spans[source][1] != step:
-                continue
-            if sizes[source] != sizes[target] or read.bytes != sizes[source]:
+            same = read == call.writes.moved(source) and sizes[source] == sizes[target]
+            if not same or kinds[source] != "arena" or spans[source][1] != step or source == target:
                 continue
             others = [_moved_view(view, renamed) for i, view in enumerate(call.reads) if i != index]
             if any(other.storage == source and other != read for other in others):
@@ -220,6 +245,12 @@ def _in_place(
             renamed[target] = source
             break
     return {value: _moved_view(view, renamed) for value, view in views.items()}
+
+
+def _begins(calls: tuple[Call, ...], storage: str, step: int, spans: Mapping[str, tuple[int, int]]) -> bool:
+    """Whether the storage is first written by this call, or by the call before it that fills its halo."""
+    first = spans[storage][0]
+    return first == step or (first == step - 1 and calls[first].margins is not None)
 
 
 def _moved_view(view: View, renamed: Mapping[str, str]) -> View:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pienn.errors import PiennError
 
-COMPONENT = Path(__file__).resolve().parents[3]
+COMPONENT = Path(__file__).resolve().parents[2]
 
 
 def component_folder() -> Path:

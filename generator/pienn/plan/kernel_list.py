@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from pienn.codegen.sources import component_folder
+from pienn.component import component_folder
 from pienn.errors import PiennError
 
 _ROW = re.compile(r"^PIENN_KERNEL\((.*?)\)$", re.MULTILINE | re.DOTALL)
@@ -73,7 +73,7 @@ def page(kernels: list[ListedKernel]) -> str:
         + " |\n"
         for kernel in kernels
     )
-    return f"""<!-- Made by `python -m pienn.codegen.kernel_list` from include/pienn/kernels.inc. Do not edit. -->
+    return f"""<!-- Made by `python -m pienn.plan.kernel_list` from include/pienn/kernels.inc. Do not edit. -->
 
 # Kernels
 

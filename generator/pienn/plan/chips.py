@@ -1,0 +1,136 @@
+"""A plan for a chip: padding moves into memory, and every call gets the chip's own kernel or says why not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from functools import cache
+from typing import TYPE_CHECKING
+
+from pienn.ir.dialect import shape_of
+from pienn.plan.assignment import Assignment
+from pienn.plan.kernel_list import read_kernels
+from pienn.plan.kernels import HALO
+from pienn.plan.layout import FEW_CHANNELS, LANES, WINDOWED, Margins, needed_margins, whole_vectors
+from pienn.plan.views import View
+
+if TYPE_CHECKING:
+    from pienn.plan.plan import Call
+
+ELEMENTWISE = ("add_s8", "sub_s8", "mul_s8", "requantize_s8", "lut_s8")
+
+
+@cache
+def versions(target: str) -> dict[str, str]:
+    """Kernel -> suffix of the version that a chip uses, from the list of kernels."""
+    return {kernel.name: kernel.p4 if target == "esp32p4" else kernel.s3 for kernel in read_kernels()}
+
+
+def chip_calls(calls: Iterable[Call], target: str, assignment: Assignment) -> Iterator[Call]:
+    """The calls with halos filled before an image is written, padded windows, whole vectors, and versions."""
+    surrounded: set[str] = set()
+    for call in calls:
+        margins = assignment.margins.get(call.writes.storage, Margins())
+        if not margins.empty and call.writes.storage not in surrounded:
+            surrounded.add(call.writes.storage)
+            yield _versioned(_halo(call, margins, assignment), target)
+        yield _versioned(_widened(_padded(call, assignment), assignment), target)
+
+
+def _halo(call: Call, margins: Margins, assignment: Assignment) -> Call:
+    """The call that fills the margins of the image which this call writes, or a part of which."""
+    storage = call.writes.storage
+    whole = next(
+        view for view in assignment.views.values() if view.storage == storage and _is_whole(view, assignment)
+    )
+    return replace(
+        call, kernel=HALO, reads=(), writes=whole, macs=0, why="padding in memory", margins=margins
+    )
+
+
+def _is_whole(view: View, assignment: Assignment) -> bool:
+    """Whether a view is the image that its storage was made for."""
+    margins = assignment.margins[view.storage]
+    height, row_stride = view.shape[0], view.strides[0]
+    return (margins.top + height + margins.bottom) * row_stride == assignment.sizes[view.storage]
+
+
+def _padded(call: Call, assignment: Assignment) -> Call:
+    """The call with the padding of its windows read from memory, where the margins there serve it."""
+    if call.op.short_name not in WINDOWED:
+        return call
+    view = call.reads[0]
+    needed = needed_margins(call.op, view.shape)
+    if needed is None:
+        return replace(call, why="reference: windows at the border average over fewer elements")
+    if needed.empty:
+        return replace(call, padded=True)
+    found = assignment.margins.get(view.storage, Margins())
+    if not found.serves(needed):
+        return replace(call, why="reference: another reader wants other values around the same image")
+    rows, columns = needed.top + view.shape[0] + needed.bottom, needed.left + view.shape[1] + needed.right
+    start = view.offset - needed.top * view.strides[0] - needed.left * view.strides[1]
+    window = View(view.storage, start, (rows, columns, view.shape[2]), view.strides)
+    return replace(call, reads=(window, *call.reads[1:]), padded=True)
+
+
+def _widened(call: Call, assignment: Assignment) -> Call:
+    """Elementwise calls over whole vectors: the surplus lanes of a pixel are computed too, they belong to it."""
+    if call.kernel.name not in ELEMENTWISE:
+        return call
+    views = (*call.reads, call.writes)
+    shape = call.writes.shape
+    channels = whole_vectors(shape[-1])
+    if any(view.shape != shape for view in views):
+        return call
+    if len(shape) == 3:
+        if any(shape[0] * shape[1] > 1 and view.strides[1] != channels for view in views):
+            return call
+    elif len(shape) > 1 and shape[-1] != channels:
+        return call
+    wide = [View(view.storage, view.offset, (*shape[:-1], channels), view.strides) for view in views]
+    return replace(call, reads=tuple(wide[:-1]), writes=wide[-1])
+
+
+def _versioned(call: Call, target: str) -> Call:
+    """The chip's version of the kernel, or the reference and the reason."""
+    version = versions(target).get(call.kernel.name, "ref")
+    if version == "ref":
+        return replace(call, why=f"reference: {call.kernel.name} has no version for this chip")
+    reason = refusal(call)
+    if reason is not None:
+        return replace(call, why=f"reference: {reason}")
+    return replace(call, version=version, why=call.why if call.margins else "the chip's kernel")
+
+
+def refusal(call: Call) -> str | None:
+    """Why a chip's kernel cannot do this call; None where it can."""
+    if call.why.startswith("reference: "):
+        return call.why.removeprefix("reference: ")
+    name, op = call.kernel.name, call.op
+    images = [view for view in (*call.reads, call.writes) if len(view.shape) == 3]
+    if name == "conv2d_s8":
+        if op.parameters["groups"] != 1:
+            return "groups of several channels"
+        few = shape_of(op.operands[0])[2] <= FEW_CHANNELS
+        return _unaligned(images[1:] if few else images)
+    if name in ("depthwise_conv2d_s8", "max_pool2d_s8", "avg_pool2d_s8"):
+        return _unaligned(images)
+    if name in ELEMENTWISE:
+        if any(view.shape != call.writes.shape for view in call.reads):
+            return "operands of different shapes"
+        if call.writes.shape[-1] % LANES:
+            return "rows that are not whole vectors"
+        return _unaligned(images)
+    if name == "fully_connected_s8" and len(call.reads[0].shape) > 1 and call.reads[0].shape[-1] % LANES:
+        return "rows that are not whole vectors"
+    if name == "mean_s8":
+        return _unaligned(images) if call.kernel.reads == "image" else "axes that are not those of an image"
+    return None
+
+
+def _unaligned(images: Iterable[View]) -> str | None:
+    for view in images:
+        if view.offset % LANES or view.strides[0] % LANES or view.strides[1] % LANES:
+            return "an image that does not begin at whole vectors"
+    return None

@@ -1,0 +1,153 @@
+"""How the SIMD kernels of a chip want images to lie in memory.
+
+Channels of a pixel fill whole vectors of 16, rows begin at a vector, and the padding of the windows that read an image
+is in its buffer: a halo, filled before the image is written. An image of few channels that only convolutions read (a
+network's input) is dense along its rows instead: a row of its window is then one run of bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from xdsl.ir import SSAValue
+
+from pienn.ir.dialect import PiennOp, encoding_of, shape_of
+from pienn.ir.graph import Graph
+from pienn.plan.kernels import VIEWS, addresses, kernel_of
+from pienn.plan.views import View, row_major
+
+LANES = 16
+FEW_CHANNELS = 4  # at most: a window's row is shorter than a vector per tap would be
+WINDOWED = ("conv2d", "max_pool2d", "avg_pool2d")
+LOWEST = -128  # what a maximum ignores
+
+
+def whole_vectors(elements: int) -> int:
+    """Rounded up to whole vectors."""
+    return -(-elements // LANES) * LANES
+
+
+@dataclass(frozen=True)
+class Margins:
+    """Pixels around an image, and what they hold."""
+
+    top: int = 0
+    left: int = 0
+    bottom: int = 0
+    right: int = 0
+    value: int = 0
+
+    @property
+    def empty(self) -> bool:
+        return not (self.top or self.left or self.bottom or self.right)
+
+    def serves(self, other: Margins) -> bool:
+        """Whether a window that needs `other` finds it here."""
+        return other.empty or (
+            self.value == other.value
+            and self.top >= other.top
+            and self.left >= other.left
+            and self.bottom >= other.bottom
+            and self.right >= other.right
+        )
+
+    def joined(self, other: Margins) -> Margins:
+        """The margins that serve both; the values must agree where both have margins."""
+        value = other.value if self.empty else self.value
+        sides = (
+            max(getattr(self, side), getattr(other, side)) for side in ("top", "left", "bottom", "right")
+        )
+        return Margins(*sides, value)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Of one tensor: an image with margins, or a block without gaps, which is filled up to whole vectors at its end."""
+
+    shape: tuple[int, ...]
+    pixel_stride: int | None = None
+    """Bytes; None for a block without gaps."""
+    margins: Margins = Margins()
+
+    @property
+    def is_image(self) -> bool:
+        return self.pixel_stride is not None
+
+    @property
+    def row_stride(self) -> int:
+        assert self.pixel_stride is not None
+        return whole_vectors((self.margins.left + self.shape[1] + self.margins.right) * self.pixel_stride)
+
+    @property
+    def bytes(self) -> int:
+        if not self.is_image:
+            return whole_vectors(View.whole("", self.shape).bytes)
+        return (self.margins.top + self.shape[0] + self.margins.bottom) * self.row_stride
+
+    @property
+    def dense(self) -> bool:
+        """No gaps between elements: another shape of the same bytes is only another name."""
+        return self.margins.empty and self.view("").contiguous
+
+    def view(self, storage: str) -> View:
+        if self.pixel_stride is None:
+            return View(storage, 0, self.shape, row_major(self.shape))
+        start = self.margins.top * self.row_stride + self.margins.left * self.pixel_stride
+        return View(storage, start, self.shape, (self.row_stride, self.pixel_stride, 1))
+
+
+def needed_margins(op: PiennOp, view_shape: Sequence[int]) -> Margins | None:
+    """What the windows of an op read around its operand; None where no constant margin does it."""
+    name, given = op.short_name, op.parameters
+    if name not in WINDOWED:
+        return Margins()
+    padding, strides = given["padding"], given["strides"]
+    kernel = shape_of(op.operands[1])[1:3] if name == "conv2d" else given["kernel"]
+    dilation = given.get("dilation", (1, 1))
+    assert isinstance(padding, tuple) and isinstance(strides, tuple)
+    assert isinstance(kernel, tuple) and isinstance(dilation, tuple)
+    after = []
+    for axis in (0, 1):
+        end = (shape_of(op.result)[axis] - 1) * strides[axis] + (kernel[axis] - 1) * dilation[axis] + 1
+        after.append(max(0, end - padding[axis] - view_shape[axis]))
+    value = LOWEST if name == "max_pool2d" else encoding_of(op.operands[0]).zero_point
+    margins = Margins(padding[0], padding[1], after[0], after[1], value)
+    if name == "avg_pool2d" and not margins.empty:
+        within = after[0] <= padding[2] and after[1] <= padding[3]
+        if not (given["divisor"] or (given["count_include_pad"] and within)):
+            return None  # windows at the border have smaller divisors
+    return margins
+
+
+def readers(value: SSAValue) -> Iterator[PiennOp]:
+    """The ops that read a value as their first operand or any other; the function's return is none."""
+    for use in value.uses:
+        if isinstance(use.operation, PiennOp):
+            yield use.operation
+
+
+def chip_layouts(graph: Graph) -> dict[SSAValue, Layout]:
+    """A layout for every activation that an op computes."""
+    return {op.result: _chip_layout(op) for op in graph.layers}
+
+
+def _chip_layout(op: PiennOp) -> Layout:
+    shape = shape_of(op.result)
+    found = list(readers(op.result))
+    only_reshaped = found and all(reader.short_name == "reshape" for reader in found)
+    if len(shape) != 3 or (op.short_name == "slice" and only_reshaped):
+        return Layout(shape)
+    few = shape[2] <= FEW_CHANNELS and all(
+        reader.short_name == "conv2d" and reader.parameters["groups"] == 1 for reader in found
+    )
+    layout = Layout(shape, shape[2] if few else whole_vectors(shape[2]))
+    for reader in found:
+        margins = needed_margins(reader, shape) or Margins()
+        if layout.margins.empty or margins.empty or layout.margins.value == margins.value:
+            layout = replace(layout, margins=layout.margins.joined(margins))
+    view = layout.view("")
+    reachable = op.short_name in VIEWS or addresses(kernel_of(op).writes, view)
+    for reader in found:
+        reachable &= reader.short_name in VIEWS or addresses(kernel_of(reader).reads, view)
+    return layout if reachable else Layout(shape)
