@@ -217,6 +217,7 @@ def test_hostile_weights(data: bytes, reason: str, tmp_path: Path) -> None:
         (b"builtin.module {", b"builtin.module {" * 5000, "graph.mlir: "),
         (b"builtin.module {", b"builtin.module {\n  builtin.module {\n  }", "one function"),
         (b"tensor<4x3x8xi8", b"tensor<4x3x99999999xi8", "but should be|elements"),
+        (b"tensor<4x3x8xi8", b"tensor<" * 50000, "graph.mlir: .*recursion"),
         (b"tensor<4x3x8xi8", b"tensor<*xi8", "graph.mlir: line 5"),
         (b"tensor<4x3x8xi8", b"tensor<?x3x8xi8", "graph.mlir: line 5"),
         (b"tensor<4x3x8xi8", b"dense<0> : tensor<4x3x8xi8", "'dense' is not|'dense<0>"),

@@ -12,6 +12,7 @@ import os
 import re
 import stat
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,10 @@ MOST_TOKENS = 1 << 20
 MOST_ITEMS = 1 << 22
 """Most integers in all lists of a graph together, runs counted in full."""
 
+FRAME = ("builtin.module", "func.func", "func.return")
 WORDS = {
-    *("builtin.module", "func.func", "func.return", "array", "tensor", "true", "false"),
-    *("i8", "i32", "i64", "ui16", "pienn.name", "pienn.permutation"),
+    *FRAME,
+    *("array", "tensor", "true", "false", "i8", "i32", "i64", "ui16", "pienn.name", "pienn.permutation"),
     *(operation.name for operation in OPERATIONS),
     *(name for operation in OPERATIONS for name in (*operation.ATTRIBUTES, "layer")),
 }
@@ -155,6 +157,7 @@ def _check_words(text: str) -> None:
     if text.count("pienn.") > 4 * MOST_OPERATIONS:
         raise PiennError(f"graph.mlir: it has more than {MOST_OPERATIONS} operations")
     position = items = tokens = 0
+    frame = Counter[str]()
     while position < len(text):
         token = TOKEN.match(text, position)
         if token is None or (token.lastgroup == "word" and token.group() not in WORDS):
@@ -166,10 +169,14 @@ def _check_words(text: str) -> None:
         tokens += 1
         if token.lastgroup == "run":
             items += int(token.group()[2:])
+        if token.group() in FRAME:
+            frame[token.group()] += 1
         if tokens > MOST_TOKENS or items > MOST_ITEMS:
             raise PiennError(
                 f"graph.mlir: it has more than {MOST_TOKENS} words or {MOST_ITEMS} integers in lists"
             )
+    if any(frame[word] != 1 for word in FRAME):
+        raise PiennError("graph.mlir: it is not one module with one function, @main")
 
 
 def _check_meta(meta: Any) -> None:
