@@ -39,6 +39,7 @@ from pienn.errors import PiennError
 @click.option(
     "--bias-correction/--no-bias-correction", default=None, help="Let biases absorb the mean error."
 )
+@click.option("--equalise/--no-equalise", default=None, help="Bring channels to similar ranges.")
 @click.option("--refine/--no-refine", default=None, help="Try exponents one step up and down [on].")
 @json_option
 def export(

@@ -178,6 +178,7 @@ def quantize(
     eighth_bit: bool | None = None,
     weights: str | None = None,
     weight_rule: str | None = None,
+    equalise: bool | None = None,
     bias_correction: bool | None = None,
     refine: bool | None = None,
     concat: str = "shared",
@@ -198,7 +199,7 @@ def quantize(
     prepared = prepare(module, found, concat)
     options = {
         "ranges": ranges, "eighth_bit": eighth_bit, "weights": weights, "weight_rule": weight_rule,
-        "bias_correction": bias_correction, "refine": refine,
+        "equalise": equalise, "bias_correction": bias_correction, "refine": refine,
     }  # fmt: skip
     tuner = Tuner(prepared, found, progress)
     outcome = tuner.tune({key: value for key, value in options.items() if value is not None})

@@ -48,11 +48,15 @@ class ActivationObserver(ObserverBase):
         self.maximum = float("-inf")
         self.exponent = 0 if fixed is None else fixed
         self.zero_point = 0 if fixed is None else -128
+        self.channel_peaks: Tensor | None = None
+        self.channel_power: Tensor | None = None
+        self._seen = 0
         self._parts: list[Tensor] = []
 
     def reset(self) -> None:
         """Forget everything observed."""
         self.minimum, self.maximum, self._parts = float("inf"), float("-inf"), []
+        self.channel_peaks, self.channel_power, self._seen = None, None, 0
 
     @property
     def sample(self) -> Tensor:
@@ -74,12 +78,27 @@ class ActivationObserver(ObserverBase):
         if self.mode == "observe" and x.numel():
             self.minimum = min(self.minimum, float(x.detach().min()))
             self.maximum = max(self.maximum, float(x.detach().max()))
+            self._observe_channels(x.detach())
             flat = x.detach().reshape(-1)
             self._parts.append(flat[:: max(1, 8 * flat.numel() // SAMPLE_SIZE)].clone())
         if self.mode != "quantise":
             return x
         scale = torch.tensor(2.0**self.exponent, dtype=x.dtype)
         return quantised(x, scale, -128 - self.zero_point, 127 - self.zero_point)
+
+    def _observe_channels(self, x: Tensor) -> None:
+        """Largest size and mean square per channel (axis 1), where the tensors seen have equally many."""
+        if x.dim() < 2 or (self.channel_peaks is not None and len(self.channel_peaks) != x.shape[1]):
+            self.channel_peaks, self.channel_power = torch.empty(0), None
+            return
+        channels = x.transpose(0, 1).reshape(x.shape[1], -1)
+        peaks, power = channels.abs().amax(1), (channels * channels).mean(1)
+        if self.channel_peaks is None or self.channel_power is None:
+            self.channel_peaks, self.channel_power = peaks, power
+        else:
+            self.channel_peaks = torch.maximum(self.channel_peaks, peaks)
+            self.channel_power = (self.channel_power * self._seen + power) / (self._seen + 1)
+        self._seen += 1
 
     def calculate_qparams(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, **_: object

@@ -25,6 +25,7 @@ from pienn.frontend.comparison import (
     set_mode,
     sqnr,
 )
+from pienn.frontend.equalisation import Equaliser
 from pienn.frontend.observers import ActivationObserver, WeightObserver
 from pienn.frontend.ranges import ACTIVATION_RULES, GRANULARITIES, WEIGHT_RULES
 
@@ -44,6 +45,7 @@ class Recipe:
     eighth_bit: tensors that are never negative get zero point -128;
     weights: which channels share a weight exponent, see `ranges.GRANULARITIES`;
     weight_rule: rule for weight exponents, see `ranges.WEIGHT_RULES`;
+    equalise: channels of an activation are brought to similar ranges, see `equalisation`;
     bias_correction: biases take up the mean error that quantisation causes;
     refine: exponents of activations are then tried one step up and down, and kept where the output gains.
     """
@@ -52,6 +54,7 @@ class Recipe:
     eighth_bit: bool = True
     weights: str = "channel"
     weight_rule: str = "mse"
+    equalise: bool = False
     bias_correction: bool = False
     refine: bool = False
 
@@ -70,6 +73,7 @@ class Recipe:
                 f"weight exponents per {self.weights} by {self.weight_rule}",
                 "bias correction" if self.bias_correction else "no bias correction",
             ]
+            + (["equalised channels"] if self.equalise else [])
             + (["refined exponents"] if self.refine else [])
         )
 
@@ -118,6 +122,7 @@ class Tuner:
         self.prepared = prepared
         self.batches = batches
         self.progress = progress
+        self._equaliser: Equaliser | None = None
         self._exact: list[Tensor] = []
         self.activations: list[ActivationObserver] = []
         self.weights: list[tuple[WeightObserver, Tensor]] = []
@@ -135,6 +140,8 @@ class Tuner:
 
     def observe(self) -> None:
         """Collect the statistics of every activation."""
+        for observer in self.activations:
+            observer.reset()
         set_mode(self.prepared, "observe")
         with torch.no_grad():
             for i, batch in enumerate(self.batches):
@@ -145,6 +152,18 @@ class Tuner:
 
     def fit(self, recipe: Recipe) -> None:
         """Set all exponents by the recipe's rules."""
+        if recipe.equalise and self._equaliser is None:
+            self._fit(recipe)
+            self._equaliser = Equaliser(self.prepared)
+            self._equaliser.apply()
+            self.observe()
+        elif not recipe.equalise and self._equaliser is not None:
+            self._equaliser.revert()
+            self._equaliser = None
+            self.observe()
+        self._fit(recipe)
+
+    def _fit(self, recipe: Recipe) -> None:
         for observer in self.activations:
             observer.fit(recipe.ranges, recipe.eighth_bit)
         for weight_observer, weight in self.weights:
@@ -214,6 +233,7 @@ class Tuner:
             "ranges": ACTIVATION_RULES,
             "eighth_bit": (True, False),
             "bias_correction": (True, False),
+            "equalise": (False, True),
         }
         for name, values in options.items():
             if name not in fixed:

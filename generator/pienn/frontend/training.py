@@ -42,8 +42,6 @@ class TrainableModel(nn.Module):
         if calibration is not None:
             self._batches = batches(calibration, self._source[0])
             self._tuner.batches = self._batches
-        for observer in self._tuner.activations:
-            observer.reset()
         self._tuner.observe()
         self._tuner.fit(self._recipe)
         for observer, _ in self._tuner.weights:
