@@ -186,11 +186,13 @@ def implemented(target: str) -> dict[str, list[str]]:
     """Names of the instructions that have a meaning in C, with their operand names."""
     text = _run([compiler(), "-E", "-P", "-DPIENN_SCAN", "-DCHECKED=0", str(CORE / f"{target}_engine.c")])
     found: dict[str, list[str]] = {}
-    for body in re.findall(r"@INSN\(([^()]*)\)@", text):
+    for body in re.findall(r"\bPIENN_MEANING\b([^;{}()]*?)\bPIENN_END\b", text):
         name, *operands = (part.strip() for part in body.split(","))
         if name in found:
             raise PiennError(f"{target}: instruction {name} is given a meaning twice")
         found[name] = operands
+    if not found:
+        raise PiennError(f"{target}: no instruction with a meaning found in {CORE}; is the installation complete?")
     return found
 
 

@@ -133,8 +133,8 @@ def run_single(record: dict) -> list[Outcome]:
         for name, value in values.items():
             machine.set_register(name, value)
         memory = record.get("mem")
+        address, before = (_value(memory["addr"]), bytes.fromhex(memory["before"])) if memory else (0, b"")
         if memory:
-            address, before = _value(memory["addr"]), bytes.fromhex(memory["before"])
             _map(machine, address, len(before))
             machine.write(address, before)
         kept = machine.state("x").copy(), machine.state("q").copy()

@@ -15,7 +15,8 @@ int machine_prepare_decoder(Machine *m) {
         m->candidates[byte] = list;
         for (uint32_t i = 0; i < t->encoding_count; i++) {
             const EncodingSpec *e = &t->encodings[i];
-            if (!((e->match ^ (uint32_t)byte) & e->mask & 0xff) && (!e->revision || e->revision == m->revision))
+            if (!((e->match ^ (uint32_t)byte) & e->mask & 0xff) &&
+                (!e->revision || e->revision == m->revision))
                 *list++ = (uint16_t)i;
         }
         *list = 0xffff;

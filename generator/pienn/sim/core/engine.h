@@ -1,11 +1,14 @@
-// The run loop, a template. The including file has defined CHECKED, ENGINE (the function's name), TABLES_DISPATCH (the
-// generated dispatch list) and AFTER_INSTRUCTION(m, pc, next), perhaps BEFORE_INSTRUCTION(m, pc, decoded), and has included
-// every instruction of the chip.
+// The run loop, a template. The including file has defined CHECKED, ENGINE (the function's name),
+// TABLES_DISPATCH (the generated dispatch list) and AFTER_INSTRUCTION(m, pc, next), perhaps
+// BEFORE_INSTRUCTION(m, pc, decoded), and has included every instruction of the chip.
 #ifndef PIENN_SCAN
 
-static ALWAYS_INLINE bool overlaps(Mask a, Mask b) { return ((a.lo & b.lo) | (a.hi & b.hi)) != 0; }
+static ALWAYS_INLINE bool overlaps(Mask a, Mask b) {
+    return ((a.lo & b.lo) | (a.hi & b.hi)) != 0;
+}
 
-// The general case: registers that are late by several cycles, instructions that occupy the issue slot for longer.
+// The general case: registers that are late by several cycles, instructions that occupy the issue slot for
+// longer.
 static __attribute__((noinline)) void issue_slowly(Machine *m, const Decoded *d) {
     uint32_t passed = 0;
     Mask later[LATEST] = {{0, 0}};
@@ -37,18 +40,19 @@ static ALWAYS_INLINE void issue(Machine *m, const Decoded *d) {
     }
 }
 
-// One function per instruction: its operands taken from the decoded form, its result the address of the next one.
+// One function per instruction: its operands taken from the decoded form, its result the address of the next
+// one.
 typedef uint32_t Perform(Machine *m, const Decoded *d, uint32_t pc);
-#define PERFORM(name, ...)                                                                                             \
-    static uint32_t perform_##name(Machine *m, const Decoded *d, uint32_t pc) {                                        \
-        uint32_t next = pc + d->length;                                                                                \
-        insn_##name(m, pc, &next, ##__VA_ARGS__);                                                                      \
-        return next;                                                                                                   \
+#define PERFORM(name, ...)                                                                                   \
+    static uint32_t perform_##name(Machine *m, const Decoded *d, uint32_t pc) {                              \
+        uint32_t next = pc + d->length;                                                                      \
+        insn_##name(m, pc, &next, ##__VA_ARGS__);                                                            \
+        return next;                                                                                         \
     }
-#define UNIMPLEMENTED(name)                                                                                            \
-    static uint32_t perform_##name(Machine *m, const Decoded *d, uint32_t pc) {                                        \
-        (void)d;                                                                                                       \
-        machine_stop(m, pc, SIM_STOP_UNIMPLEMENTED, pc);                                                               \
+#define UNIMPLEMENTED(name)                                                                                  \
+    static uint32_t perform_##name(Machine *m, const Decoded *d, uint32_t pc) {                              \
+        (void)d;                                                                                             \
+        machine_stop(m, pc, SIM_STOP_UNIMPLEMENTED, pc);                                                     \
     }
 #define SMALL(n) d->small[n]
 #define LARGE(n) d->large[n]

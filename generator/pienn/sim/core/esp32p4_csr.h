@@ -1,4 +1,5 @@
-// Control and status registers. Numbers of Espressif's own: esp-idf 102122904a components/riscv/include/riscv/csr.h.
+// Control and status registers. Numbers of Espressif's own: esp-idf 102122904a
+// components/riscv/include/riscv/csr.h.
 #ifndef PIENN_ESP32P4_CSR_H
 #define PIENN_ESP32P4_CSR_H
 
@@ -107,8 +108,8 @@ static __attribute__((noinline)) uint32_t csr_read(Machine *m, uint32_t pc, uint
     STOP(SIM_STOP_CSR, csr);
 }
 
-// Kernels may write the floating-point and loop registers only; the others belong to the operating system. A write of
-// the PIE state defeats the lazy save and corrupts another task's registers.
+// Kernels may write the floating-point and loop registers only; the others belong to the operating system. A
+// write of the PIE state defeats the lazy save and corrupts another task's registers.
 static __attribute__((noinline)) void csr_write(Machine *m, uint32_t pc, uint32_t csr, uint32_t value) {
     bool loop = csr >= CSR_LOOP_FIRST && csr <= CSR_LOOP_LAST;
     if (CHECK_OPTION(SIM_CHECK_CSR) && !loop && csr > CSR_FCSR)
@@ -148,7 +149,8 @@ static __attribute__((noinline)) void csr_write(Machine *m, uint32_t pc, uint32_
         STOP(SIM_STOP_CSR, csr);
     *plain = value;
     if (csr == CSR_PIE_STATE)
-        m->disabled_units = value & 3 ? m->disabled_units & ~(1u << UNIT_PIE) : m->disabled_units | 1u << UNIT_PIE;
+        m->disabled_units =
+            value & 3 ? m->disabled_units & ~(1u << UNIT_PIE) : m->disabled_units | 1u << UNIT_PIE;
 }
 
 #endif

@@ -51,7 +51,8 @@ static void end_run(Machine *m) {
 
 static int slot_flags(const Machine *m, uint32_t pc, int length) {
     (void)length;
-    bool is_end = (m->p4.loop[0].count && m->p4.loop[0].end == pc) || (m->p4.loop[1].count && m->p4.loop[1].end == pc);
+    bool is_end =
+        (m->p4.loop[0].count && m->p4.loop[0].end == pc) || (m->p4.loop[1].count && m->p4.loop[1].end == pc);
     return is_end ? FLAG_LOOP_END : 0;
 }
 

@@ -4,7 +4,10 @@
 
 #include "esp32p4_vocabulary.h"
 
-// For each lane type: its C type, lanes in 128 bits, limits, a type wide enough for sums and differences of two lanes.
+#pragma GCC diagnostic ignored "-Wtype-limits" // one macro clamps signed and unsigned lanes
+
+// For each lane type: its C type, lanes in 128 bits, limits, a type wide enough for sums and differences of
+// two lanes.
 #define TYPE_s8 int8_t
 #define TYPE_u8 uint8_t
 #define TYPE_s16 int16_t
@@ -37,25 +40,33 @@
 #define WIDE_u32 int64_t
 
 #define FOR_LANES(T) for (int i = 0; i < LANES_##T; i++)
-#define CLAMP(value, low, high) ((value) < (low) ? (low) : (value) > (high) ? (high) : (value))
+#define BETWEEN(value, low, high) ((value) < (low) ? (low) : (value) > (high) ? (high) : (value))
 
 // destination lane i = value, saturated or cut to the lane; `value` is of type `wide` and may use i.
-#define EACH_LANE(T, wide, destination, saturating, value)                                                             \
-    do {                                                                                                               \
-        Vector128 result_;                                                                                             \
-        if (saturating)                                                                                                \
-            FOR_LANES(T) {                                                                                             \
-                const wide value_ = (value);                                                                           \
-                result_.T[i] = (TYPE_##T)CLAMP(value_, (wide)LOW_##T, (wide)HIGH_##T);                                 \
-            }                                                                                                          \
-        else                                                                                                           \
-            FOR_LANES(T) result_.T[i] = (TYPE_##T)(value);                                                             \
-        Q(destination) = result_;                                                                                      \
+#define EACH_LANE(T, wide, destination, saturating, value)                                                   \
+    do {                                                                                                     \
+        Vector128 result_;                                                                                   \
+        if (saturating)                                                                                      \
+            FOR_LANES(T) {                                                                                   \
+                const wide value_ = (value);                                                                 \
+                result_.T[i] = (TYPE_##T)BETWEEN(value_, (wide)LOW_##T, (wide)HIGH_##T);                     \
+            }                                                                                                \
+        else                                                                                                 \
+            FOR_LANES(T) result_.T[i] = (TYPE_##T)(value);                                                   \
+        Q(destination) = result_;                                                                            \
     } while (0)
 
 // CFG
 enum { CFG_MISALIGNED_STORE = 1, CFG_MISALIGNED_LOAD = 2, CFG_ROUNDING_SHIFT = 4, CFG_WRITABLE = 0x1f3 };
-enum { ROUND_FLOOR, ROUND_CEILING, ROUND_AWAY, ROUND_TO_ZERO, ROUND_HALF_AWAY, ROUND_HALF_TO_ZERO, ROUND_HALF_EVEN };
+enum {
+    ROUND_FLOOR,
+    ROUND_CEILING,
+    ROUND_AWAY,
+    ROUND_TO_ZERO,
+    ROUND_HALF_AWAY,
+    ROUND_HALF_TO_ZERO,
+    ROUND_HALF_EVEN
+};
 enum { ROUND_BY_CFG = 7 };
 #define ROUNDING(rm) ((rm) == ROUND_BY_CFG ? m->p4.cfg >> CFG_ROUNDING_SHIFT & 15 : (uint32_t)(rm))
 
@@ -103,31 +114,40 @@ static ALWAYS_INLINE uint64_t shift_unsigned(uint64_t value, uint32_t amount, ui
 #define SHIFT_u16 shift_unsigned
 
 // Vector accesses: low address bits are ignored unless CFG lets the hardware do misaligned ones.
-static ALWAYS_INLINE uint32_t vector_address(Machine *m, uint32_t pc, uint32_t address, uint32_t size, uint32_t allowed) {
+static ALWAYS_INLINE uint32_t vector_address(Machine *m, uint32_t pc, uint32_t address, uint32_t size,
+                                             uint32_t allowed) {
     if (m->p4.cfg & allowed)
         return address;
     if (CHECK_OPTION(SIM_CHECK_TRUNCATION) && address % size)
         STOP(SIM_STOP_MISALIGNED, address);
     return address & -size;
 }
-#define VECTOR_LOAD(bits, address) LOAD(bits, vector_address(m, pc, (address), (bits) / 8, CFG_MISALIGNED_LOAD))
-#define VECTOR_STORE(bits, address, value) STORE(bits, vector_address(m, pc, (address), (bits) / 8, CFG_MISALIGNED_STORE), (value))
+#define VECTOR_LOAD(bits, address)                                                                           \
+    LOAD(bits, vector_address(m, pc, (address), (bits) / 8, CFG_MISALIGNED_LOAD))
+#define VECTOR_STORE(bits, address, value)                                                                   \
+    STORE(bits, vector_address(m, pc, (address), (bits) / 8, CFG_MISALIGNED_STORE), (value))
 
 // XACC: 40 bits
 #define XACC_MASK UINT64_C(0xffffffffff)
-static ALWAYS_INLINE int64_t sign_extend_xacc(uint64_t xacc) { return (int64_t)(xacc << 24) >> 24; }
+static ALWAYS_INLINE int64_t sign_extend_xacc(uint64_t xacc) {
+    return (int64_t)(xacc << 24) >> 24;
+}
 
 // Sums that saturate at the accumulator's own width.
 static ALWAYS_INLINE int32_t add_s32(int32_t a, int32_t b) {
     const int32_t sum = (int32_t)((uint32_t)a + (uint32_t)b);
     return ((a ^ sum) & (b ^ sum)) < 0 ? (a >> 31) ^ INT32_MAX : sum;
 }
-static ALWAYS_INLINE uint32_t add_u32(uint32_t a, uint32_t b) { return a + b < a ? UINT32_MAX : a + b; }
+static ALWAYS_INLINE uint32_t add_u32(uint32_t a, uint32_t b) {
+    return a + b < a ? UINT32_MAX : a + b;
+}
 static ALWAYS_INLINE int64_t add_s64(int64_t a, int64_t b) {
     const int64_t sum = (int64_t)((uint64_t)a + (uint64_t)b);
     return ((a ^ sum) & (b ^ sum)) < 0 ? (a >> 63) ^ INT64_MAX : sum;
 }
-static ALWAYS_INLINE uint64_t add_u64(uint64_t a, uint64_t b) { return a + b < a ? UINT64_MAX : a + b; }
+static ALWAYS_INLINE uint64_t add_u64(uint64_t a, uint64_t b) {
+    return a + b < a ? UINT64_MAX : a + b;
+}
 
 // The accumulator lane that products of a lane type go to.
 #define ACCUMULATOR_s8 s32

@@ -36,21 +36,21 @@ typedef struct Esp32P4 {
 } Esp32P4;
 
 // name, member, number of elements
-#define ESP32P4_FIELDS(FIELD)                                                                                          \
-    FIELD(x, x, 32)                                                                                                    \
-    FIELD(f, f, 32)                                                                                                    \
-    FIELD(q, q, 8)                                                                                                     \
-    FIELD(qacc, qacc, 1)                                                                                               \
-    FIELD(ua_state, ua_state, 1)                                                                                       \
-    FIELD(xacc, xacc, 1)                                                                                               \
-    FIELD(sar, sar, 1)                                                                                                 \
-    FIELD(sar_byte, sar_byte, 1)                                                                                       \
-    FIELD(fft_bit_width, fft_bit_width, 1)                                                                             \
-    FIELD(cfg, cfg, 1)                                                                                                 \
-    FIELD(perf, perf, 1)                                                                                               \
-    FIELD(fcsr, fcsr, 1)                                                                                               \
-    FIELD(pie_enable, pie_enable, 1)                                                                                   \
-    FIELD(loop_enable, loop_enable, 1)                                                                                 \
+#define ESP32P4_FIELDS(FIELD)                                                                                \
+    FIELD(x, x, 32)                                                                                          \
+    FIELD(f, f, 32)                                                                                          \
+    FIELD(q, q, 8)                                                                                           \
+    FIELD(qacc, qacc, 1)                                                                                     \
+    FIELD(ua_state, ua_state, 1)                                                                             \
+    FIELD(xacc, xacc, 1)                                                                                     \
+    FIELD(sar, sar, 1)                                                                                       \
+    FIELD(sar_byte, sar_byte, 1)                                                                             \
+    FIELD(fft_bit_width, fft_bit_width, 1)                                                                   \
+    FIELD(cfg, cfg, 1)                                                                                       \
+    FIELD(perf, perf, 1)                                                                                     \
+    FIELD(fcsr, fcsr, 1)                                                                                     \
+    FIELD(pie_enable, pie_enable, 1)                                                                         \
+    FIELD(loop_enable, loop_enable, 1)                                                                       \
     FIELD(loop, loop, 6)
 
 #endif

@@ -30,8 +30,7 @@
 
 int engine_esp32s3_checked(Machine *m);
 
-#define FIELD(NAME, MEMBER, SIZE, COUNT)                                                                     \
-    { NAME, offsetof(Esp32S3, MEMBER), SIZE, COUNT }
+#define FIELD(NAME, MEMBER, SIZE, COUNT) {NAME, offsetof(Esp32S3, MEMBER), SIZE, COUNT}
 static const SimField fields[] = {
     FIELD("q", q, 16, 8),
     FIELD("a", a, 4, 16),

@@ -92,7 +92,7 @@ struct Machine {
     bool timing;
     SimMemoryShape shape;
     Cache l1, l2;
-    uint32_t recent[2][RECENT]; // lines known to be in L1 (0) and known to be dirty there (1); ~0: none
+    uint32_t recent[2][RECENT];    // lines known to be in L1 (0) and known to be dirty there (1); ~0: none
     uint32_t last_fill[SIM_KINDS]; // line after the one filled last
     SimTraffic traffic[SIM_KINDS];
     uint32_t breakpoint_count, breakpoints[64];
@@ -154,9 +154,9 @@ typedef struct EncodingSpec {
 enum { USE_EARLY = 1, USE = 2, DEFINE = 4, DEFINE_LATE = 8 };
 
 typedef struct OperandSpec {
-    uint8_t slot;       // 0..10 small, 16..18 large
-    uint8_t first_bit;  // of its register file in a Mask, 255 for immediates
-    uint8_t timing;     // USE_* and DEFINE_*
+    uint8_t slot;      // 0..10 small, 16..18 large
+    uint8_t first_bit; // of its register file in a Mask, 255 for immediates
+    uint8_t timing;    // USE_* and DEFINE_*
 } OperandSpec;
 
 typedef struct OperationSpec {
@@ -177,14 +177,14 @@ struct ChipTables {
     const int32_t *values;
     const int32_t *fixed;
     uint8_t lengths[16];
-    Mask pie; // the registers watched by SIM_CHECK_PIE_INIT
+    Mask pie;       // the registers watched by SIM_CHECK_PIE_INIT
     int slot_shift; // log2 of the bytes of code per decoded slot
     const SimField *state_fields;
     uint32_t state_field_count;
     int (*engine_plain)(Machine *m);
     int (*engine_checked)(Machine *m);
-    void (*reset)(Machine *m);             // state after reset
-    void (*begin_run)(Machine *m);         // before and after a run: host floating-point environment
+    void (*reset)(Machine *m);     // state after reset
+    void (*begin_run)(Machine *m); // before and after a run: host floating-point environment
     void (*end_run)(Machine *m);
     int (*slot_flags)(const Machine *m, uint32_t pc, int length); // FLAG_LOOP_END where a loop in force ends
 };

@@ -40,8 +40,10 @@ static struct Region *region_of(const Machine *m, uint32_t address) {
     return NULL;
 }
 
-// Calls for each piece of [address, address + size) that lies in one region; returns how many bytes were mapped.
-static uint32_t host_copy(Machine *m, uint32_t address, uint8_t *out, const uint8_t *in, uint32_t size, bool shadow) {
+// Calls for each piece of [address, address + size) that lies in one region; returns how many bytes were
+// mapped.
+static uint32_t host_copy(Machine *m, uint32_t address, uint8_t *out, const uint8_t *in, uint32_t size,
+                          bool shadow) {
     uint32_t done = 0;
     while (done < size) {
         struct Region *region = region_of(m, address + done);
@@ -107,7 +109,8 @@ void memory_write_slow(Machine *m, uint32_t pc, uint32_t address, const void *da
         if (!m->write_page[(address + i) >> PAGE_BITS])
             fault(m, pc, address + i, true);
     for (uint32_t i = 0; i < size; i++)
-        m->write_page[(address + i) >> PAGE_BITS][(address + i) & (PAGE_SIZE - 1)] = ((const uint8_t *)data)[i];
+        m->write_page[(address + i) >> PAGE_BITS][(address + i) & (PAGE_SIZE - 1)] =
+            ((const uint8_t *)data)[i];
 }
 
 // Which byte of an access breaks which rule; called only when some byte is not plainly good.
@@ -171,7 +174,7 @@ void memory_check(Machine *m, uint32_t pc, uint32_t address, uint32_t size, bool
         m->shadow_page[(address + i) >> PAGE_BITS][(address + i) & (PAGE_SIZE - 1)] |= SIM_WRITTEN;
 }
 
-// ---------------------------------------------------------------------------------------------- caches
+// ---------------- caches
 
 static void cache_shape(Cache *cache, const SimCacheShape *shape) {
     free(cache->tags);
@@ -201,8 +204,8 @@ void memory_shape(Machine *m, const SimMemoryShape *shape) {
     memory_empty_caches(m);
 }
 
-// Looks a line up, makes it the most recent of its set. Returns 1 on a hit, 0 on a miss; *evicted is the line that had
-// to leave (tag as stored, ~0 when none).
+// Looks a line up, makes it the most recent of its set. Returns 1 on a hit, 0 on a miss; *evicted is the line
+// that had to leave (tag as stored, ~0 when none).
 static int cache_touch(Cache *cache, uint32_t line, bool write, uint32_t *evicted) {
     uint32_t *set = cache->tags + (size_t)(line % cache->sets) * cache->ways;
     *evicted = ~0u;

@@ -34,8 +34,8 @@ Machine *sim_new(int chip, int revision) {
     m->return_address = 1; // odd: no instruction has it on RISC-V, and Xtensa code never lies there
     m->watch_passed = 1;
     memory_empty_caches(m);
-    if (!m->read_page || !m->write_page || !m->shadow_page || !m->code_page || !m->page_kind || !m->page_permissions ||
-        machine_prepare_decoder(m)) {
+    if (!m->read_page || !m->write_page || !m->shadow_page || !m->code_page || !m->page_kind ||
+        !m->page_permissions || machine_prepare_decoder(m)) {
         sim_free(m);
         return NULL;
     }
@@ -69,7 +69,7 @@ void sim_free(Machine *m) {
     free(m);
 }
 
-// ---------------------------------------------------------------------------------------------- runs
+// ---------------- runs
 
 _Noreturn void machine_stop(Machine *m, uint32_t pc, int reason, uint32_t address) {
     m->pc = pc;
@@ -80,7 +80,8 @@ _Noreturn void machine_stop(Machine *m, uint32_t pc, int reason, uint32_t addres
 
 int sim_run(Machine *m, uint64_t max_instructions, uint32_t options) {
     m->options = options;
-    m->limit = m->instructions + max_instructions < m->instructions ? UINT64_MAX : m->instructions + max_instructions;
+    m->limit = m->instructions + max_instructions < m->instructions ? UINT64_MAX
+                                                                    : m->instructions + max_instructions;
     m->tables->begin_run(m);
     int reason = options ? m->tables->engine_checked(m) : m->tables->engine_plain(m);
     m->tables->end_run(m);
@@ -88,19 +89,35 @@ int sim_run(Machine *m, uint64_t max_instructions, uint32_t options) {
     return reason;
 }
 
-void *sim_state(Machine *m) { return &m->p4; }
+void *sim_state(Machine *m) {
+    return &m->p4;
+}
 const SimField *sim_fields(int chip, uint32_t *count) {
     const ChipTables *t = tables_of(chip);
     *count = t ? t->state_field_count : 0;
     return t ? t->state_fields : NULL;
 }
-uint32_t sim_pc(const Machine *m) { return m->pc; }
-void sim_set_pc(Machine *m, uint32_t pc) { m->pc = pc; }
-uint32_t sim_stop_address(const Machine *m) { return m->stop_address; }
-uint64_t sim_cycles(const Machine *m) { return m->cycles; }
-uint64_t sim_instructions(const Machine *m) { return m->instructions; }
-void sim_set_return_address(Machine *m, uint32_t address) { m->return_address = address; }
-void sim_mark_initialised(Machine *m, int initialised) { memset(&m->initialised, initialised ? 0xff : 0, sizeof m->initialised); }
+uint32_t sim_pc(const Machine *m) {
+    return m->pc;
+}
+void sim_set_pc(Machine *m, uint32_t pc) {
+    m->pc = pc;
+}
+uint32_t sim_stop_address(const Machine *m) {
+    return m->stop_address;
+}
+uint64_t sim_cycles(const Machine *m) {
+    return m->cycles;
+}
+uint64_t sim_instructions(const Machine *m) {
+    return m->instructions;
+}
+void sim_set_return_address(Machine *m, uint32_t address) {
+    m->return_address = address;
+}
+void sim_mark_initialised(Machine *m, int initialised) {
+    memset(&m->initialised, initialised ? 0xff : 0, sizeof m->initialised);
+}
 
 void sim_reset_counters(Machine *m) {
     m->cycles = m->instructions = m->long_pending = 0;
@@ -108,15 +125,27 @@ void sim_reset_counters(Machine *m) {
     memset(m->pending, 0, sizeof m->pending);
 }
 
-void sim_disable_units(Machine *m, uint32_t units) { m->disabled_units = units; }
-void sim_set_timing(Machine *m, int enabled) { m->timing = enabled; }
-void sim_set_memory_shape(Machine *m, const SimMemoryShape *shape) { memory_shape(m, shape); }
-void sim_empty_caches(Machine *m) { memory_empty_caches(m); }
-const SimTraffic *sim_traffic(const Machine *m, int kind) { return &m->traffic[kind]; }
+void sim_disable_units(Machine *m, uint32_t units) {
+    m->disabled_units = units;
+}
+void sim_set_timing(Machine *m, int enabled) {
+    m->timing = enabled;
+}
+void sim_set_memory_shape(Machine *m, const SimMemoryShape *shape) {
+    memory_shape(m, shape);
+}
+void sim_empty_caches(Machine *m) {
+    memory_empty_caches(m);
+}
+const SimTraffic *sim_traffic(const Machine *m, int kind) {
+    return &m->traffic[kind];
+}
 
-// ---------------------------------------------------------------------------------------------- decoded code
+// ---------------- decoded code
 
-static uint32_t slots_of_page(const Machine *m) { return (uint32_t)PAGE_SIZE >> m->tables->slot_shift; }
+static uint32_t slots_of_page(const Machine *m) {
+    return (uint32_t)PAGE_SIZE >> m->tables->slot_shift;
+}
 
 CodePage *machine_code_page(Machine *m, uint32_t pc) {
     uint32_t page = pc >> PAGE_BITS;
@@ -196,11 +225,12 @@ void sim_clear_profile(Machine *m) {
             memset(m->code_page[page]->profile, 0, 2 * (size_t)slots_of_page(m) * sizeof(uint64_t));
 }
 
-// ---------------------------------------------------------------------------------------------- names
+// ---------------- names
 
 const char *sim_mnemonic(int chip, int operation) {
     const ChipTables *t = tables_of(chip);
-    return t && operation > 0 && (uint32_t)operation < t->operation_count ? t->operations[operation].mnemonic : NULL;
+    return t && operation > 0 && (uint32_t)operation < t->operation_count ? t->operations[operation].mnemonic
+                                                                          : NULL;
 }
 uint32_t sim_operations(int chip) {
     const ChipTables *t = tables_of(chip);
@@ -208,5 +238,6 @@ uint32_t sim_operations(int chip) {
 }
 int sim_operation_implemented(int chip, int operation) {
     const ChipTables *t = tables_of(chip);
-    return t && operation > 0 && (uint32_t)operation < t->operation_count && t->operations[operation].implemented;
+    return t && operation > 0 && (uint32_t)operation < t->operation_count &&
+           t->operations[operation].implemented;
 }

@@ -13,26 +13,26 @@ enum { SIM_ESP32P4 = 0, SIM_ESP32S3 = 1 };
 // for SIM_STOP_LIMIT, _BREAKPOINT, _RETURNED it is the next instruction to execute.
 enum SimStop {
     SIM_STOP_NONE = 0,
-    SIM_STOP_LIMIT,                // max_instructions executed
-    SIM_STOP_BREAKPOINT,           // next instruction carries a breakpoint
-    SIM_STOP_RETURNED,             // jump to the return address given with sim_set_return_address
-    SIM_STOP_UNKNOWN_INSTRUCTION,  // no table entry matches; address = pc
-    SIM_STOP_UNIMPLEMENTED,        // in the table but the simulator gives it no meaning
-    SIM_STOP_FETCH,                // pc is in no region or not executable
-    SIM_STOP_UNMAPPED,             // data access outside every region
-    SIM_STOP_READ_ONLY,            // store to a region without write permission
-    SIM_STOP_UNDECLARED,           // access outside the declared buffers
-    SIM_STOP_UNWRITTEN,            // read of a byte that was never written
-    SIM_STOP_MISALIGNED,           // an access the chip would not do at this address
-    SIM_STOP_WATCHPOINT,           // the watched byte was accessed (the access is not done)
-    SIM_STOP_PIE_UNINITIALISED,    // a PIE register was read before it was written
-    SIM_STOP_PIE_DISABLED,         // a coprocessor instruction while its enable says no
-    SIM_STOP_CSR,                  // forbidden or unknown control register; address = its number
-    SIM_STOP_LOOP_RULE,            // a hardware loop that breaks the published rules
-    SIM_STOP_SEMIHOST,             // the program asks the host for a service; resume after serving it
-    SIM_STOP_SYSCALL,              // ecall / syscall
-    SIM_STOP_BREAK,                // ebreak / break that is no service call
-    SIM_STOP_EXCEPTION,            // an architectural exception without a handler; address = its cause
+    SIM_STOP_LIMIT,               // max_instructions executed
+    SIM_STOP_BREAKPOINT,          // next instruction carries a breakpoint
+    SIM_STOP_RETURNED,            // jump to the return address given with sim_set_return_address
+    SIM_STOP_UNKNOWN_INSTRUCTION, // no table entry matches; address = pc
+    SIM_STOP_UNIMPLEMENTED,       // in the table but the simulator gives it no meaning
+    SIM_STOP_FETCH,               // pc is in no region or not executable
+    SIM_STOP_UNMAPPED,            // data access outside every region
+    SIM_STOP_READ_ONLY,           // store to a region without write permission
+    SIM_STOP_UNDECLARED,          // access outside the declared buffers
+    SIM_STOP_UNWRITTEN,           // read of a byte that was never written
+    SIM_STOP_MISALIGNED,          // an access the chip would not do at this address
+    SIM_STOP_WATCHPOINT,          // the watched byte was accessed (the access is not done)
+    SIM_STOP_PIE_UNINITIALISED,   // a PIE register was read before it was written
+    SIM_STOP_PIE_DISABLED,        // a coprocessor instruction while its enable says no
+    SIM_STOP_CSR,                 // forbidden or unknown control register; address = its number
+    SIM_STOP_LOOP_RULE,           // a hardware loop that breaks the published rules
+    SIM_STOP_SEMIHOST,            // the program asks the host for a service; resume after serving it
+    SIM_STOP_SYSCALL,             // ecall / syscall
+    SIM_STOP_BREAK,               // ebreak / break that is no service call
+    SIM_STOP_EXCEPTION,           // an architectural exception without a handler; address = its cause
 };
 
 // Region kinds; the memory model attaches costs to them.
@@ -44,14 +44,14 @@ enum { SIM_DECLARED = 1, SIM_WRITTEN = 2, SIM_CONSTANT = 4, SIM_WATCH_READ = 8, 
 
 // Options of a run (bit mask).
 enum {
-    SIM_CHECK_MEMORY = 1,     // undeclared, unwritten, constant and watched bytes stop the run
-    SIM_CHECK_PIE_INIT = 2,   // reads of PIE registers that were never written stop the run
-    SIM_CHECK_LOOPS = 4,      // hardware loops are held to the published rules
-    SIM_CHECK_CSR = 8,        // control registers that kernels must leave alone stop the run
+    SIM_CHECK_MEMORY = 1,   // undeclared, unwritten, constant and watched bytes stop the run
+    SIM_CHECK_PIE_INIT = 2, // reads of PIE registers that were never written stop the run
+    SIM_CHECK_LOOPS = 4,    // hardware loops are held to the published rules
+    SIM_CHECK_CSR = 8,      // control registers that kernels must leave alone stop the run
     SIM_BREAKPOINTS = 16,
-    SIM_PROFILE = 32,         // count executions and cycles per instruction address
+    SIM_PROFILE = 32,           // count executions and cycles per instruction address
     SIM_CHECK_TRUNCATION = 128, // vector accesses whose low address bits the chip would drop stop the run
-    SIM_CHECK_ALIGNMENT = 64, // scalar accesses that are not naturally aligned stop the run
+    SIM_CHECK_ALIGNMENT = 64,   // scalar accesses that are not naturally aligned stop the run
 };
 
 // One named part of the register state: `count` elements of `size` bytes at `offset` from sim_state().
@@ -74,13 +74,14 @@ typedef struct SimCacheShape {
 // Costs in core cycles. A level is asked only when the level above missed.
 typedef struct SimMemoryShape {
     SimCacheShape l1, l2;
-    uint32_t l2_hit;                   // L1 line fill from the L2 cache
-    uint32_t first[SIM_KINDS];         // first access of a line fill (or of an uncached access) from this memory
+    uint32_t l2_hit;           // L1 line fill from the L2 cache
+    uint32_t first[SIM_KINDS]; // first access of a line fill (or of an uncached access) from this memory
     uint32_t per_8_bytes_x16[SIM_KINDS]; // transfer, sixteenths of a cycle per 8 bytes
     uint32_t write_first[SIM_KINDS];     // write-back of a dirty line, as above
     uint32_t write_per_8_bytes_x16[SIM_KINDS];
-    uint32_t cached[SIM_KINDS];          // 0: never cached, 1: L1 only, 2: L1 and L2, 3: L2 shape only
-    uint32_t sequential_saving[SIM_KINDS]; // cycles saved when a fill follows the previous line (prefetch, open row)
+    uint32_t cached[SIM_KINDS];            // 0: never cached, 1: L1 only, 2: L1 and L2, 3: L2 shape only
+    uint32_t sequential_saving[SIM_KINDS]; // cycles saved when a fill follows the previous line (prefetch,
+                                           // open row)
 } SimMemoryShape;
 
 Machine *sim_new(int chip, int revision);

@@ -9,12 +9,12 @@
 // register number or an immediate as the assembly text says it (scaled; pc-relative as distance from the
 // instruction's address). In scope: m (the machine), pc, and next (address of the next instruction).
 #ifdef PIENN_SCAN // the build lists the instructions that have a meaning
-#define INSN(...) @INSN(__VA_ARGS__)@
+#define INSN(...) PIENN_MEANING __VA_ARGS__ PIENN_END
 #else
 #define INSN(...) INSN_COUNT(__VA_ARGS__, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)(__VA_ARGS__)
 #endif
 #define INSN_COUNT(n, a, b, c, d, e, f, g, h, i, j, k, l, count, ...) INSN_##count
-#define INSN_HEAD(name)                                                                                                \
+#define INSN_HEAD(name)                                                                                      \
     static ALWAYS_INLINE void insn_##name(Machine *const m __attribute__((unused)),                                    \
                                           const uint32_t pc __attribute__((unused)),                                   \
                                           uint32_t *const next __attribute__((unused))
@@ -30,7 +30,7 @@
 #define INSN_8(n, a, b, c, d, e, f, g, h) INSN_HEAD(n) P(a) P(b) P(c) P(d) P(e) P(f) P(g) P(h))
 #define INSN_9(n, a, b, c, d, e, f, g, h, i) INSN_HEAD(n) P(a) P(b) P(c) P(d) P(e) P(f) P(g) P(h) P(i))
 #define INSN_10(n, a, b, c, d, e, f, g, h, i, j) INSN_HEAD(n) P(a) P(b) P(c) P(d) P(e) P(f) P(g) P(h) P(i) P(j))
-#define INSN_11(n, a, b, c, d, e, f, g, h, i, j, k)                                                                    \
+#define INSN_11(n, a, b, c, d, e, f, g, h, i, j, k)                                                          \
     INSN_HEAD(n) P(a) P(b) P(c) P(d) P(e) P(f) P(g) P(h) P(i) P(j) P(k))
 
 // DO(name, operand...) performs another instruction's meaning: for short forms of the same instruction.
@@ -70,7 +70,8 @@ static ALWAYS_INLINE void read_bytes(Machine *m, uint32_t pc, uint32_t address, 
     account(m, address, size, false);
 }
 
-static ALWAYS_INLINE void write_bytes(Machine *m, uint32_t pc, uint32_t address, const void *data, uint32_t size) {
+static ALWAYS_INLINE void write_bytes(Machine *m, uint32_t pc, uint32_t address, const void *data,
+                                      uint32_t size) {
     if (CHECK_OPTION(SIM_CHECK_MEMORY | SIM_CHECK_ALIGNMENT))
         memory_check(m, pc, address, size, true);
     uint8_t *page = m->write_page[address >> PAGE_BITS];
@@ -81,14 +82,14 @@ static ALWAYS_INLINE void write_bytes(Machine *m, uint32_t pc, uint32_t address,
     account(m, address, size, true);
 }
 
-#define MEMORY_ACCESS(bits, type)                                                                                      \
-    static ALWAYS_INLINE type load_##bits(Machine *m, uint32_t pc, uint32_t address) {                                 \
-        type value;                                                                                                    \
-        read_bytes(m, pc, address, &value, sizeof value);                                                              \
-        return value;                                                                                                  \
-    }                                                                                                                  \
-    static ALWAYS_INLINE void store_##bits(Machine *m, uint32_t pc, uint32_t address, type value) {                    \
-        write_bytes(m, pc, address, &value, sizeof value);                                                             \
+#define MEMORY_ACCESS(bits, type)                                                                            \
+    static ALWAYS_INLINE type load_##bits(Machine *m, uint32_t pc, uint32_t address) {                       \
+        type value;                                                                                          \
+        read_bytes(m, pc, address, &value, sizeof value);                                                    \
+        return value;                                                                                        \
+    }                                                                                                        \
+    static ALWAYS_INLINE void store_##bits(Machine *m, uint32_t pc, uint32_t address, type value) {          \
+        write_bytes(m, pc, address, &value, sizeof value);                                                   \
     }
 MEMORY_ACCESS(8, uint8_t)
 MEMORY_ACCESS(16, uint16_t)
@@ -96,8 +97,8 @@ MEMORY_ACCESS(32, uint32_t)
 MEMORY_ACCESS(64, uint64_t)
 MEMORY_ACCESS(128, Vector128)
 
-// Inside an instruction: LOAD(32, address), STORE(128, address, value). An access that stops the run leaves all
-// state as it was, so instructions load first, then store, then write registers.
+// Inside an instruction: LOAD(32, address), STORE(128, address, value). An access that stops the run leaves
+// all state as it was, so instructions load first, then store, then write registers.
 #define LOAD(bits, address) load_##bits(m, pc, (uint32_t)(address))
 #define STORE(bits, address, value) store_##bits(m, pc, (uint32_t)(address), (value))
 
