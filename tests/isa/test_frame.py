@@ -192,3 +192,31 @@ def test_broken_text_ends_in_one_line_errors_only(target: str, seed: int) -> Non
         assert "\n" not in str(error), (seed, source)
     except Exception as error:
         raise AssertionError(f"seed {seed}: {error!r} for {source!r}") from error
+
+
+OPERANDS = (
+    "a0|a6|t3|x9|sp|zero|q0|q7|f1|fa0|0|1|16|-16|100|5000|0x80000000|0xffffffff|lab|lab+4|end-lab|1f|1b|external|%hi(lab)"
+    "|%lo(lab)|%pcrel_hi(lab)|%pcrel_lo(1b)|%lo(5)|4(a0)|(a0)|lab(a0)|%lo(lab)(a0)|4(sp)|sat|trunc|rne|rtz|mstatus|iorw|."
+).split("|")
+
+
+@pytest.mark.parametrize("revision", [1, 3])
+def test_any_operands_give_bytes_or_a_one_line_error(revision: int) -> None:
+    isa = load("esp32p4")
+    assembled = 0
+    for seed, mnemonic in enumerate(
+        [*isa.instructions, "li", "la", "mv", "jr", "call", "j", "not", "csrw"] * 2
+    ):
+        generator = random.Random(seed)
+        operands = ", ".join(
+            generator.choice(OPERANDS) for _ in range(generator.choice([0, 1, 2, 2, 3, 3, 4, 5]))
+        )
+        source = f"lab: nop\n1: {mnemonic} {operands}\n1: nop\nend: nop\n"
+        try:
+            assemble(source, "esp32p4", revision).link(0x40000000, {"external": 0x40000400})
+            assembled += 1
+        except PiennError as error:
+            assert "\n" not in str(error), source
+        except Exception as error:
+            raise AssertionError(f"{error!r} for {source!r}") from error
+    assert assembled > 5

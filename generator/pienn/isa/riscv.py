@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from pienn.isa.expressions import Function, evaluate
+from pienn.isa.expressions import ExpressionError, Function, evaluate
 from pienn.isa.program import Align, Bytes, known_distance
 from pienn.isa.riscv_branches import AddressPair, Branch, CodeAlign, Patched
 from pienn.isa.riscv_operands import OperandReader, Parsed
@@ -356,7 +356,11 @@ class RiscV(Target):
 
     def _pair_address(self, parts: list[str], statement: Statement, assembler: Assembler) -> None:
         register, target = parts
-        value = evaluate(assembler.expression(target, statement, statement.text.find(target)), known_distance)
+        index = max(0, statement.text.find(target))
+        try:
+            value = evaluate(assembler.expression(target, statement, index), known_distance)
+        except ExpressionError as error:
+            raise statement.error(str(error), index) from error
         if value.is_absolute:
             index = statement.text.find(register)
             self._load_number(
