@@ -45,8 +45,24 @@ INTERESTING_FLOATS = (
     0x00000001, 0x807FFFFF, 0x00800000, 0x7F7FFFFF, 0x4F000000, 0xCF000000, 0x4F800000, 0x3EFFFFFF, 0x3F000000,
     0x3FC00000, 0x40200000, 0x4B000001, 0x33800000, 0x5F000000, 0x1F000000,
 )  # fmt: skip
-INTERESTING = (0, 1, 2, 31, 32, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0xFFFF8000, 0x00008000, 0x55555555)
-FLOAT_CSR = {1: 32, 2: 5, 3: 32}  # fflags, frm, fcsr: exclusive limit of what may be written by number
+INTERESTING = (
+    0,
+    1,
+    2,
+    31,
+    32,
+    0x7FFFFFFF,
+    0x80000000,
+    0xFFFFFFFF,
+    0xFFFF8000,
+    0x00008000,
+    0x55555555,
+)
+FLOAT_CSR = {
+    1: 32,
+    2: 5,
+    3: 32,
+}  # fflags, frm, fcsr: exclusive limit of what may be written by number
 
 
 @dataclass
@@ -59,8 +75,24 @@ class Batch:
 
 def usable(instruction: Instruction) -> bool:
     """Straight-line instructions of the base set that user-mode QEMU 7.2 knows."""
-    outside = ("esp.", "c.ebreak", "c.unimp", "c.jr", "c.jalr", "mret", "wfi", "ecall", "ebreak", "sc.w", "lr.w")
-    if instruction.mnemonic.startswith(outside) or instruction.extension in ("Zcb", "xespv", "xesploop"):
+    outside = (
+        "esp.",
+        "c.ebreak",
+        "c.unimp",
+        "c.jr",
+        "c.jalr",
+        "mret",
+        "wfi",
+        "ecall",
+        "ebreak",
+        "sc.w",
+        "lr.w",
+    )
+    if instruction.mnemonic.startswith(outside) or instruction.extension in (
+        "Zcb",
+        "xespv",
+        "xesploop",
+    ):
         return False
     return instruction.mnemonic not in ("fence.i", "c.nop", "jalr")
 
@@ -152,7 +184,11 @@ def batch(seed: int, first: int, count: int) -> Batch:
         record[1:32] = np.where(random.random(31) < 0.3, random.choice(INTERESTING, 31), record[1:32])
         small = random.integers(0x3E800000, 0x42000000, 32, dtype=np.uint32)
         record[32:64] = np.where(random.random(32) < 0.4, small, record[32:64])
-        record[32:64] = np.where(random.random(32) < 0.4, random.choice(INTERESTING_FLOATS, 32), record[32:64])
+        record[32:64] = np.where(
+            random.random(32) < 0.4,
+            random.choice(INTERESTING_FLOATS, 32),
+            record[32:64],
+        )
         record[FCSR // 4] = int(random.integers(0, 5)) << 5 | int(random.integers(0, 32))
         record[FCSR // 4 + 1 : SCRATCH // 4] = 0
         record[0] = record[POINTER] = record[LINK] = 0
@@ -182,7 +218,17 @@ def executable(made: Batch) -> bytes:
     places = ((CODE, bytes(code), 5), (DATA, made.records.tobytes(), 6))
     contents = b""
     for address, data, flags in places:
-        header += struct.pack("<8I", 1, at + len(contents), address, address, len(data), len(data), flags, 4096)
+        header += struct.pack(
+            "<8I",
+            1,
+            at + len(contents),
+            address,
+            address,
+            len(data),
+            len(data),
+            flags,
+            4096,
+        )
         contents += data + bytes(-len(data) % 4096)
     return header.ljust(at, b"\0") + contents
 

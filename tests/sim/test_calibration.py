@@ -15,24 +15,16 @@ from pienn.sim.loops import LOOPS
 MICROLOOPS = [loop for loop in LOOPS if loop.is_microloop]
 
 
-@pytest.mark.parametrize(
-    "loop", MICROLOOPS, ids=lambda loop: f"{loop.target} {loop.name}"
-)
+@pytest.mark.parametrize("loop", MICROLOOPS, ids=lambda loop: f"{loop.target} {loop.name}")
 def test_every_published_microloop_is_within_five_percent(loop) -> None:
     row = calibration.run(loop)
     assert abs(row.error) <= calibration.TOLERANCE, row
 
 
 def test_every_published_microloop_of_the_benchmark_is_there(shared: Path) -> None:
-    published = json.loads((shared / "isa" / "p4_timing.json").read_text())[
-        "tops_bench"
-    ]["rows"]
+    published = json.loads((shared / "isa" / "p4_timing.json").read_text())["tops_bench"]["rows"]
     for column, target in ((3, "esp32p4"), (4, "esp32s3")):
-        ours = sorted(
-            loop.measured
-            for loop in LOOPS
-            if loop.target == target and loop.source == "tops"
-        )
+        ours = sorted(loop.measured for loop in LOOPS if loop.target == target and loop.source == "tops")
         for row in published:
             assert any(abs(row[column] - value) < 1e-9 for value in ours), (target, row)
 

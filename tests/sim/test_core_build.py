@@ -15,38 +15,26 @@ WARNINGS = ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-O1"]
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
-def test_the_core_compiles_without_warnings(
-    compiler: str, tool, tmp_path: Path
-) -> None:
+def test_the_core_compiles_without_warnings(compiler: str, tool, tmp_path: Path) -> None:
     have = [f"-DHAVE_{target.upper()}" for target in build.targets()]
     for name in ("sim", "memory", "decode"):
         source = build.CORE / f"{name}.c"
-        subprocess.run(
-            [tool(compiler), *WARNINGS, "-Wconversion", *have, str(source)], check=True
-        )
+        subprocess.run([tool(compiler), *WARNINGS, "-Wconversion", *have, str(source)], check=True)
     for target in build.targets():
         (tmp_path / f"tables_{target}.h").write_text(build.tables(target))
         engine = build.CORE / f"{target}_engine.c"
         for checked in (0, 1):
             options = [f"-DCHECKED={checked}", f"-I{tmp_path}"]
-            subprocess.run(
-                [tool(compiler), *WARNINGS, *options, str(engine)], check=True
-            )
+            subprocess.run([tool(compiler), *WARNINGS, *options, str(engine)], check=True)
 
 
 def test_the_core_is_formatted(checkout: Path) -> None:
-    program = shutil.which("clang-format") or pytest.skip(
-        "clang-format is not installed"
-    )
-    files = sorted(
-        str(p) for p in build.CORE.iterdir() if p.suffix in (".c", ".h", ".inc")
-    )
+    program = shutil.which("clang-format") or pytest.skip("clang-format is not installed")
+    files = sorted(str(p) for p in build.CORE.iterdir() if p.suffix in (".c", ".h", ".inc"))
     subprocess.run([program, "--dry-run", "-Werror", *files], check=True, cwd=checkout)
 
 
-def test_a_missing_compiler_is_one_line(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_missing_compiler_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PIENN_CACHE", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CC", raising=False)
@@ -54,21 +42,15 @@ def test_a_missing_compiler_is_one_line(
         build.library()
 
 
-def test_a_compiler_that_fails_is_one_line(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_compiler_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PIENN_CACHE", str(tmp_path))
     monkeypatch.setenv("CFLAGS", "-Dinline=nonsense")
-    with pytest.raises(
-        PiennError, match="building the simulator core failed"
-    ) as caught:
+    with pytest.raises(PiennError, match="building the simulator core failed") as caught:
         build._object(build._Unit(build.CORE / "memory.c", ()))
     assert "\n" not in str(caught.value)
 
 
-def test_an_unchanged_unit_is_not_compiled_again(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_an_unchanged_unit_is_not_compiled_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PIENN_CACHE", str(tmp_path))
     unit = build._Unit(build.CORE / "memory.c", ())
     first = build._object(unit)
@@ -82,17 +64,11 @@ def test_a_meaning_that_differs_from_the_table_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     meanings = build.implemented("esp32p4")
-    monkeypatch.setattr(
-        build, "implemented", lambda _: {**meanings, "add": ["rd", "rs2", "rs1"]}
-    )
-    with pytest.raises(
-        PiennError, match=r"add: operands in C \['rd', 'rs2', 'rs1'\] differ"
-    ):
+    monkeypatch.setattr(build, "implemented", lambda _: {**meanings, "add": ["rd", "rs2", "rs1"]})
+    with pytest.raises(PiennError, match=r"add: operands in C \['rd', 'rs2', 'rs1'\] differ"):
         build.tables("esp32p4")
     monkeypatch.setattr(build, "implemented", lambda _: {**meanings, "added": []})
-    with pytest.raises(
-        PiennError, match="added has a meaning in C but is not in the instruction table"
-    ):
+    with pytest.raises(PiennError, match="added has a meaning in C but is not in the instruction table"):
         build.tables("esp32p4")
 
 
@@ -113,18 +89,12 @@ def test_the_core_decodes_like_the_table(target: str) -> None:
         for number in range(4000):
             data = random.integers(0, 256, 4, dtype=np.uint8).tobytes()
             if number % 2:  # half of the words near a real instruction
-                instruction = list(isa.instructions.values())[
-                    number % len(isa.instructions)
-                ]
+                instruction = list(isa.instructions.values())[number % len(isa.instructions)]
                 encoding = instruction.encodings[-1]
-                word = (
-                    int.from_bytes(data, "little") & ~encoding.mask
-                ) | encoding.match
+                word = (int.from_bytes(data, "little") & ~encoding.mask) | encoding.match
                 data = (word & 0xFFFFFFFF).to_bytes(4, "little")
             pc = 4 * number
-            operation = core().sim_decode(
-                handle, data, pc, values, ctypes.byref(length)
-            )
+            operation = core().sim_decode(handle, data, pc, values, ctypes.byref(length))
             found = isa.decode_encoding(data, revision=revision, pc=pc)
             if found is None:
                 assert operation == -1, data.hex()

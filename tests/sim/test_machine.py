@@ -14,9 +14,7 @@ from pienn.sim.native import Check, Stop
 HEAD = ".option norvc\n.text\n.global f\nf:\n"
 
 
-def machine_with(
-    body: str, revision: int = 3, memory: str = "ideal", checks: Check | None = None
-) -> Machine:
+def machine_with(body: str, revision: int = 3, memory: str = "ideal", checks: Check | None = None) -> Machine:
     machine = Machine("esp32p4", revision, memory, checks)
     machine.load(assemble(HEAD + body + "\n", "esp32p4", revision, name="kernel.S"))
     return machine
@@ -27,9 +25,7 @@ def machine_with(
 
 def test_integers_floats_and_stacked_arguments_arrive() -> None:
     body = "add a0, a0, a7\nlw t0, 0(sp)\nadd a0, a0, t0\nlw t0, 4(sp)\nadd a0, a0, t0\nfadd.s fa0, fa0, fa1\nret"
-    result = machine_with(body).call(
-        "f", 1, 2.5, 0, 0, 0, 0, 0, 0, 70, -0.25, 500, 3000
-    )
+    result = machine_with(body).call("f", 1, 2.5, 0, 0, 0, 0, 0, 0, 70, -0.25, 500, 3000)
     assert result.value == 1 + 70 + 500 + 3000
     assert result.float_value == 2.25
 
@@ -48,9 +44,7 @@ def test_arrays_are_copied_in_and_back() -> None:
 @pytest.mark.parametrize(("align", "offset"), [(16, 0), (16, 5), (64, 0), (4096, 12)])
 def test_buffers_lie_where_asked(memory: str, align: int, offset: int) -> None:
     machine = Machine("esp32p4")
-    buffer = machine.buffer(
-        np.arange(10, dtype=np.int32), memory=memory, align=align, offset=offset
-    )
+    buffer = machine.buffer(np.arange(10, dtype=np.int32), memory=memory, align=align, offset=offset)
     assert buffer.address % align == offset
     assert machine.region_name(buffer.address) == memory
     assert buffer.value.tolist() == list(range(10))
@@ -95,17 +89,13 @@ def test_registers_are_poisoned_by_the_seed() -> None:
     seen = set()
     for seed in (1, 2, 1):
         machine.call("f", seed=seed)
-        seen.add(
-            (machine.register("t5"), machine.register("q3"), machine.register("xacc"))
-        )
+        seen.add((machine.register("t5"), machine.register("q3"), machine.register("xacc")))
     assert len(seen) == 2
 
 
 def test_registers_by_name_and_as_lanes() -> None:
     machine = machine_with("ret")
-    machine.set_register(
-        "q2", int.from_bytes(np.arange(-8, 8, dtype=np.int8).tobytes(), "little")
-    )
+    machine.set_register("q2", int.from_bytes(np.arange(-8, 8, dtype=np.int8).tobytes(), "little"))
     assert machine.q(2, "s8").tolist() == list(range(-8, 8))
     assert machine.q(2, "u16")[0] == 0xF9F8
     machine.set_register("s0", -1)
@@ -141,9 +131,7 @@ def test_loop_registers_can_be_read() -> None:
     body = "esp.lp.setupi 0, 9, 1f\ncsrr a0, 0x7c8\n1: nop\nret"
     assert machine_with(body, checks=Check(0)).call("f").value == 1
     assert (
-        machine_with(
-            "esp.lp.setupi 0, 9, 1f\ncsrr a0, 0x7c8\nret\n1: nop\nret", checks=Check(0)
-        )
+        machine_with("esp.lp.setupi 0, 9, 1f\ncsrr a0, 0x7c8\nret\n1: nop\nret", checks=Check(0))
         .call("f")
         .value
         == 9
@@ -174,11 +162,7 @@ def rounded(value: int, shift: int, mode: int) -> int:
 @pytest.mark.parametrize("mode", range(7))
 @pytest.mark.parametrize("by", ["CFG", "instruction"])
 def test_rounding_modes(mode: int, by: str) -> None:
-    suffix = (
-        ""
-        if by == "CFG"
-        else f", sat, {['rdn', 'rup', 'raz', 'rtz', 'rhaz', 'rhtz', 'rne'][mode]}"
-    )
+    suffix = "" if by == "CFG" else f", sat, {['rdn', 'rup', 'raz', 'rtz', 'rhaz', 'rhtz', 'rne'][mode]}"
     body = f"""
     esp.movx.r.cfg t3
     esp.movx.w.cfg a1
@@ -194,12 +178,8 @@ def test_rounding_modes(mode: int, by: str) -> None:
     for shift in (0, 1, 3, 6):
         x = random.integers(-11, 12, (2, 16)).astype(np.int8)
         buffer = machine.buffer(x.copy())
-        machine.call(
-            "f", buffer, mode << 4 if by == "CFG" else (mode + 1) % 7 << 4, shift
-        )
-        wanted = [
-            rounded(int(a) * int(b), shift, mode) for a, b in zip(*x, strict=True)
-        ]
+        machine.call("f", buffer, mode << 4 if by == "CFG" else (mode + 1) % 7 << 4, shift)
+        wanted = [rounded(int(a) * int(b), shift, mode) for a, b in zip(*x, strict=True)]
         assert buffer.value[0].tolist() == np.clip(wanted, -128, 127).tolist()
 
 
@@ -211,9 +191,7 @@ def test_trunc_keeps_the_low_bits_and_sat_the_rails() -> None:
         assert array[:2].tolist() == wanted
 
 
-@pytest.mark.parametrize(
-    ("cfg", "shifted"), [(0, False), (2, True), (1, False), (3, True)]
-)
+@pytest.mark.parametrize(("cfg", "shifted"), [(0, False), (2, True), (1, False), (3, True)])
 def test_misaligned_loads_by_cfg(cfg: int, shifted: bool) -> None:
     body = """esp.movx.r.cfg t3
     esp.movx.w.cfg a2
@@ -302,23 +280,19 @@ def test_external_memory_is_slower_and_the_ideal_model_counts_bytes_only() -> No
         ("ideal", "esp32p4@360", "esp32p4@400"), ("SRAM", "PSRAM", "flash")
     ):
         machine = machine_with(body, memory=model)
-        result = machine.call(
-            "f", machine.buffer(np.zeros(1024, np.uint8), memory=memory, align=64)
-        )
+        result = machine.call("f", machine.buffer(np.zeros(1024, np.uint8), memory=memory, align=64))
         costs[model, memory] = result.cycles
         assert result.traffic[memory].read_bytes == 1024
         assert result.memory_model == model
     assert costs["ideal", "SRAM"] == costs["ideal", "PSRAM"] == costs["ideal", "flash"]
-    assert (
-        costs["ideal", "SRAM"]
-        < costs["esp32p4@360", "SRAM"]
-        < costs["esp32p4@360", "PSRAM"]
-    )
+    assert costs["ideal", "SRAM"] < costs["esp32p4@360", "SRAM"] < costs["esp32p4@360", "PSRAM"]
     assert costs["esp32p4@360", "PSRAM"] < costs["esp32p4@400", "PSRAM"]
 
 
 def test_counts_do_not_depend_on_the_checks() -> None:
-    body = "li a2, 50\n1: esp.vld.128.ip q0, a0, 16\nesp.vadd.s8 q1, q0, q0\naddi a2, a2, -1\nbnez a2, 1b\nret"
+    body = (
+        "li a2, 50\n1: esp.vld.128.ip q0, a0, 16\nesp.vadd.s8 q1, q0, q0\naddi a2, a2, -1\nbnez a2, 1b\nret"
+    )
     counts = set()
     for checks in (Check(0), None):
         machine = machine_with(body, memory="esp32p4@360", checks=checks)

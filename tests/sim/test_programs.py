@@ -67,9 +67,7 @@ def host_output(tool, folder: Path) -> tuple[bytes, int]:
     return done.stdout, done.returncode
 
 
-def test_sorting_hashing_floats_and_printf_print_what_the_host_prints(
-    tool, tmp_path: Path
-) -> None:
+def test_sorting_hashing_floats_and_printf_print_what_the_host_prints(tool, tmp_path: Path) -> None:
     wanted, exit_code = host_output(tool, tmp_path)
     ended = run_program(
         build(tool, tmp_path, SOURCE),
@@ -89,9 +87,7 @@ def test_the_command_gives_console_exit_code_and_figures(tool, tmp_path: Path) -
         tmp_path,
         '#include <stdio.h>\nint main(void) { puts("hello"); return 3; }\n',
     )
-    result = CliRunner().invoke(
-        sim, ["run", str(program), "--json", str(tmp_path / "run.json")]
-    )
+    result = CliRunner().invoke(sim, ["run", str(program), "--json", str(tmp_path / "run.json")])
     assert (result.output, result.exit_code) == ("hello\n", 3)
     figures = json.loads((tmp_path / "run.json").read_text())
     assert figures["exit_code"] == 3 and figures["instructions"] > 100
@@ -111,19 +107,12 @@ def test_the_cycle_counter_counts(tool, tmp_path: Path) -> None:
 
 def test_standard_input_is_the_console(tool, tmp_path: Path) -> None:
     text = "#include <stdio.h>\nint main(void) { int c = getchar(); return c == 'x' && getchar() == 'y' ? 0 : 1; }\n"
-    assert (
-        run_program(build(tool, tmp_path, text), console=Console(input=b"xy")).exit_code
-        == 0
-    )
+    assert run_program(build(tool, tmp_path, text), console=Console(input=b"xy")).exit_code == 0
 
 
-def test_an_endless_program_stops_at_the_limit_and_says_where(
-    tool, tmp_path: Path
-) -> None:
+def test_an_endless_program_stops_at_the_limit_and_says_where(tool, tmp_path: Path) -> None:
     program = build(tool, tmp_path, "int main(void) { for (;;) {} }\n")
-    result = CliRunner().invoke(
-        sim, ["run", str(program), "--max-instructions", "20000"]
-    )
+    result = CliRunner().invoke(sim, ["run", str(program), "--max-instructions", "20000"])
     assert result.exit_code == 1
     assert "main" in result.stderr and "instruction limit" in result.stderr
 

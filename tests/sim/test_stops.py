@@ -21,16 +21,11 @@ def machine_with(body: str, revision: int = 3, checks: Check | None = None) -> M
     return machine
 
 
-def stop_of(
-    body: str, *arguments: object, checks: Check | None = None, revision: int = 3
-) -> SimulationStop:
+def stop_of(body: str, *arguments: object, checks: Check | None = None, revision: int = 3) -> SimulationStop:
     """The stop of calling `f`; arguments are sizes of buffers or numbers as ("number", n)."""
     machine = machine_with(body, revision, checks)
     values = [
-        a[1]
-        if isinstance(a, tuple)
-        else machine.buffer(np.zeros(a, np.uint8), name="x")
-        for a in arguments
+        a[1] if isinstance(a, tuple) else machine.buffer(np.zeros(a, np.uint8), name="x") for a in arguments
     ]
     with pytest.raises(SimulationStop) as caught:
         machine.call("f", *values, max_instructions=10_000)
@@ -62,9 +57,7 @@ def test_the_other_revisions_encoding_is_unknown(mine: int, other: int) -> None:
 
 
 def test_load_behind_a_buffer() -> None:
-    says(
-        stop_of("lw a1, 16(a0)\nret", 16), Stop.UNDECLARED, "0 bytes after the end of x"
-    )
+    says(stop_of("lw a1, 16(a0)\nret", 16), Stop.UNDECLARED, "0 bytes after the end of x")
 
 
 def test_store_before_a_buffer() -> None:
@@ -140,9 +133,7 @@ def test_vector_access_whose_address_bits_would_be_dropped_is_an_option() -> Non
 
 
 def test_uninitialised_pie_register_is_an_option() -> None:
-    stop = stop_of(
-        "esp.vadd.s8 q0, q1, q2\nret", checks=ALL_CHECKS["esp32p4"] | Check.PIE_INIT
-    )
+    stop = stop_of("esp.vadd.s8 q0, q1, q2\nret", checks=ALL_CHECKS["esp32p4"] | Check.PIE_INIT)
     says(stop, Stop.PIE_UNINITIALISED, "q1")
     machine = machine_with("esp.zero.q q1\nesp.vadd.s8 q0, q1, q1\nret")
     machine.call("f", checks=ALL_CHECKS["esp32p4"] | Check.PIE_INIT)
@@ -166,20 +157,13 @@ def test_pie_where_the_chip_forbids_it() -> None:
     says(caught.value, Stop.PIE_DISABLED)
 
 
-@pytest.mark.parametrize(
-    "body", ["csrsi 0x7f2, 1", "csrw mtvec, a0", "csrrs a0, 0x5c0, zero"]
-)
+@pytest.mark.parametrize("body", ["csrsi 0x7f2, 1", "csrw mtvec, a0", "csrrs a0, 0x5c0, zero"])
 def test_forbidden_control_registers(body: str) -> None:
     says(stop_of(body + "\nret"), Stop.CSR, "control register")
 
 
 def test_the_floating_point_control_register_is_allowed() -> None:
-    assert (
-        machine_with("csrrwi a0, frm, 1\ncsrr a0, frm\ncsrwi frm, 0\nret")
-        .call("f")
-        .value
-        == 1
-    )
+    assert machine_with("csrrwi a0, frm, 1\ncsrr a0, frm\ncsrwi frm, 0\nret").call("f").value == 1
 
 
 LOOP = "li a0, {count}\n{pad}esp.lp.setup 0, a0, 1f\naddi a1, a1, 1\n1: {last}\nret"
@@ -196,22 +180,16 @@ LOOP = "li a0, {count}\n{pad}esp.lp.setup 0, a0, 1f\naddi a1, a1, 1\n1: {last}\n
     ],
     ids=["ends on PIE", "ends on FPU", "misaligned", "count 0", "count above 12 bits"],
 )
-def test_hardware_loop_that_breaks_the_published_rules(
-    count: int, pad: str, last: str
-) -> None:
+def test_hardware_loop_that_breaks_the_published_rules(count: int, pad: str, last: str) -> None:
     text = LOOP.format(count=count, pad=pad, last=last)
     stop = stop_of(text)
     assert stop.reason == Stop.LOOP_RULE
-    assert re.match(
-        r"kernel\.S:\d+: hardware loop breaks the published rules", str(stop)
-    )
+    assert re.match(r"kernel\.S:\d+: hardware loop breaks the published rules", str(stop))
     machine_with(text).call("f", checks=Check.MEMORY)  # the rules are an option
 
 
 def test_a_sound_hardware_loop_passes() -> None:
-    machine = machine_with(
-        "li a2, 0\n" + LOOP.format(count=5, pad="", last="addi a2, a2, 1") + "\n"
-    )
+    machine = machine_with("li a2, 0\n" + LOOP.format(count=5, pad="", last="addi a2, a2, 1") + "\n")
     machine.call("f")
     assert machine.register("a2") == 5
 
