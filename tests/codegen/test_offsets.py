@@ -23,9 +23,7 @@ def test_a_32_bit_compiler_gives_the_same_offsets(tool, tmp_path: Path) -> None:
     checks = ['#include "pienn/layers.h"']
     for name, fields in struct_offsets("".join(texts)).items():
         for field, offset in fields.items():
-            value = (
-                f"sizeof({name})" if field == "sizeof" else f"offsetof({name}, {field})"
-            )
+            value = f"sizeof({name})" if field == "sizeof" else f"offsetof({name}, {field})"
             checks.append(f'_Static_assert({value} == {offset}, "{name} {field}");')
     source = tmp_path / "offsets.c"
     source.write_text("\n".join(checks) + "\n")

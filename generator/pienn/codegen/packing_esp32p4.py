@@ -1,0 +1,168 @@
+"""Records that the ESP32-P4's kernels read through `blocks`: weights in the order of the MACs, bias, shifts.
+
+One record per block of 16 outputs; a record stands for itself, so that a call can be given any part of them.
+
+conv2d_s8
+    word 0        body of src_asm/esp32p4/conv2d_s8.S, see `Conv2dBody`
+    word 1        bytes of the record
+    word 2        bytes of one run of input (a kernel row of packed pixels)
+    word 3        minus the bytes of streamed weights
+    16 int32      folded bias
+    4 vectors     weights that stay in registers; bodies without them have the shifts in the fourth
+    vectors       the other weights, in order
+    1 vector      shifts (bodies with resident weights)
+A weight vector holds the weights of 16 outputs for one input.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+from pienn.codegen.packing import LANES, Filter
+
+RESIDENT = 4  # vectors
+
+
+class Conv2dBody(IntEnum):
+    """Numbers of the table `bodies`."""
+
+    SHORT_8 = 0
+    SHORT_16 = 1
+    SHORT_32 = 2
+    SHORT_64 = 3
+    SHORT_8_CLAMPED = 4
+    SHORT_16_CLAMPED = 5
+    SHORT_24_CLAMPED = 6
+    SHORT_32_CLAMPED = 7
+    SHORT_64_CLAMPED = 8
+    SHORT_128_CLAMPED = 9
+    NINE_TAPS_16 = 10
+    NINE_TAPS_24 = 11
+    NINE_TAPS_32 = 12
+    LONG_4 = 13
+    RUNS_6 = 14
+    RUNS_3 = 15
+    RUNS_1 = 16
+    TAPS_WHOLE = 17
+    TAPS_HALF = 18
+    TAPS_WHOLE_HALF = 19
+
+
+SHORT = {
+    8: Conv2dBody.SHORT_8,
+    16: Conv2dBody.SHORT_16,
+    32: Conv2dBody.SHORT_32,
+    64: Conv2dBody.SHORT_64,
+}
+SHORT_CLAMPED = {
+    8: Conv2dBody.SHORT_8_CLAMPED,
+    16: Conv2dBody.SHORT_16_CLAMPED,
+    24: Conv2dBody.SHORT_24_CLAMPED,
+    32: Conv2dBody.SHORT_32_CLAMPED,
+    64: Conv2dBody.SHORT_64_CLAMPED,
+    128: Conv2dBody.SHORT_128_CLAMPED,
+}
+NINE_TAPS = {16: Conv2dBody.NINE_TAPS_16, 24: Conv2dBody.NINE_TAPS_24, 32: Conv2dBody.NINE_TAPS_32}
+# Bodies that count all lanes of a pixel's last vector; the others count 8 where the rest is fill.
+WHOLE_VECTORS = (
+    Conv2dBody.NINE_TAPS_16,
+    Conv2dBody.LONG_4,
+    Conv2dBody.RUNS_6,
+    Conv2dBody.RUNS_3,
+    Conv2dBody.RUNS_1,
+    Conv2dBody.TAPS_WHOLE,
+)
+FOUR_RESIDENT = (
+    Conv2dBody.SHORT_64,
+    Conv2dBody.SHORT_64_CLAMPED,
+    Conv2dBody.SHORT_128_CLAMPED,
+    Conv2dBody.NINE_TAPS_32,
+)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What of the call's memory and window the choice of a body depends on."""
+
+    x_pixel_stride: int  # bytes
+    stride_x: int = 1
+    dilation_x: int = 1
+    clamped: bool = True  # minimum > -128 or maximum < 127
+
+
+def rounded_up(channels: int, unit: int) -> int:
+    return -(-channels // unit) * unit
+
+
+def choose_body(kernel: tuple[int, int], channels: int, layout: Layout) -> Conv2dBody:
+    """The fastest body for these taps and channels of input."""
+    padded = rounded_up(channels, LANES)
+    lanes = rounded_up(channels, LANES // 2)
+    dense = layout.x_pixel_stride == padded and layout.dilation_x == 1
+    if kernel == (1, 1) and layout.stride_x == 1 and dense and lanes in SHORT_CLAMPED:
+        return SHORT[lanes] if lanes in SHORT and not layout.clamped else SHORT_CLAMPED[lanes]
+    if kernel == (3, 3) and dense and lanes in NINE_TAPS:
+        return NINE_TAPS[lanes]
+    groups = kernel[1] * padded // LANES
+    if lanes != padded or not (dense or kernel[1] == 1):
+        whole, half = lanes >= LANES, lanes % LANES > 0
+        return Conv2dBody.TAPS_WHOLE if not half else Conv2dBody(Conv2dBody.TAPS_HALF + whole)
+    if kernel == (1, 1) and groups % 4 == 0:
+        return Conv2dBody.LONG_4
+    for size, body in ((6, Conv2dBody.RUNS_6), (3, Conv2dBody.RUNS_3)):
+        if groups % size == 0:
+            return body
+    return Conv2dBody.RUNS_1
+
+
+def conv2d_blocks(packed: Filter, body: Conv2dBody, kernel: tuple[int, int], channels: int) -> np.ndarray:
+    """All records as uint8; `packed.weights` is `[blocks, kh, kw, channels, 16]` as packing.filter_of makes it."""
+    lanes = rounded_up(channels, LANES if body in WHOLE_VECTORS else LANES // 2)
+    blocks = packed.weights.shape[0]
+    weights = packed.weights.reshape(blocks, -1, channels, LANES)
+    weights = np.pad(weights, ((0, 0), (0, 0), (0, lanes - channels), (0, 0))).reshape(blocks, -1, LANES)
+    resident, streamed = order_of_weights(body, weights.shape[1])
+    run = kernel[1] * rounded_up(channels, LANES)
+    if body >= Conv2dBody.TAPS_WHOLE:
+        run = lanes // LANES * LANES
+    return records(packed, weights, body, run, resident, streamed)
+
+
+def order_of_weights(body: Conv2dBody, count: int) -> tuple[list[int], list[int]]:
+    """Which weight vectors stay in registers, and the others in the order in which a body uses them."""
+    last: list[int] = []
+    if body == Conv2dBody.NINE_TAPS_16:
+        resident = [0, 1, 2 * LANES + 4, 3 * LANES + 4]
+        last = [7 * LANES + 15]  # so that both input registers are free for the next pixel
+    elif body in FOUR_RESIDENT:
+        resident = [0, 1, LANES + 4, 2 * LANES + 4]
+    elif body == Conv2dBody.NINE_TAPS_24:
+        resident = [0, 1, LANES + 4, LANES + 8 + 4]
+    elif body <= Conv2dBody.SHORT_128_CLAMPED:
+        resident = [0, 1]
+    else:
+        resident = []
+    return resident, [i for i in range(count) if i not in resident and i not in last] + last
+
+
+def records(
+    packed: Filter, weights: np.ndarray, body: int, run: int, resident: list[int], streamed: list[int]
+) -> np.ndarray:
+    """Records of blocks with weight vectors `weights` int8 `[blocks, count, 16]`."""
+    blocks = weights.shape[0]
+    shifts = packed.shift.view(np.int8).reshape(blocks, 1, LANES)
+    kept = np.zeros((blocks, RESIDENT, LANES), np.int8)
+    kept[:, : len(resident)] = weights[:, resident]
+    if not resident:
+        kept[:, RESIDENT - 1 :] = shifts
+    stream = weights[:, streamed]
+    bias = packed.bias.reshape(blocks, LANES).view(np.int8).reshape(blocks, 4, LANES)
+    parts = [bias, kept, stream, shifts] if resident else [bias, kept, stream]
+    vectors = np.concatenate(parts, axis=1)
+    size = 4 * 4 + vectors.shape[1] * LANES
+    header = np.array([body, size, run, -stream.shape[1] * LANES], np.int32)
+    heads = np.broadcast_to(header, (blocks, 4)).copy().view(np.uint8)
+    return np.concatenate([heads, vectors.reshape(blocks, -1).view(np.uint8)], axis=1).reshape(-1)

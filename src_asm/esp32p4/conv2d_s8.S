@@ -1,0 +1,500 @@
+/* conv2d_s8 for the ESP32-P4: lanes are 16 output channels, every MAC broadcasts one lane of the input.
+ *
+ * A block of 16 output channels is outermost, then rows, then pixels. QACC starts from the folded bias, every
+ * vsmulas loads the next weights while it multiplies, srcmb shifts and saturates each lane by its own amount.
+ *
+ * Reads `blocks` (generator/pienn/codegen/packing_esp32p4.py), one record per block of outputs:
+ *     word 0       which body computes a row, see `bodies`
+ *     word 1       bytes of a record
+ *     word 2       bytes of one run of input: a kernel row of packed pixels; of TAPS the whole vectors of a tap
+ *     word 3       minus the bytes of streamed weights (bodies with resident weights)
+ *     16 int32     bias
+ *     4 vectors    resident weights, or the shifts in the fourth
+ *     vectors      streamed weights in the order of the MACs
+ *     1 vector     shifts (bodies with resident weights)
+ *
+ * Contract: that of layers.h for `blocks`; groups = 1. What more a body asks is written at the body; the packer
+ * and the planner choose. Reads up to 48 bytes beyond x and the records.
+ *
+ * Registers of a body, which computes one row:
+ *     a0 x        a1 y        t0 end of y       a5 step of y
+ *     a3 weights  a4 bias     t1 first weight   t4 minus bytes of streamed weights
+ *     a6 bytes of a run       t2 from the end of a run to the next       s2 all kernel rows
+ *     s1 step of x            t5, t6 clamp      q4-q7 as in the record   q0, q1 weights   q2, q3 input
+ *     a2, a7, t3, s0, s7 free
+ */
+#include "pie.inc"
+
+#define FRAME_CFG 0(sp)
+#define FRAME_X 4(sp)
+#define FRAME_Y 8(sp)
+#define FRAME_ROW_BYTES 12(sp)
+#define FRAME_ROWS 16(sp)
+#define FRAME_TAP_STEP 20(sp)
+#define FRAME_KERNEL_WIDTH 24(sp)
+
+#define RECORD_BODY 0
+#define RECORD_BYTES 4
+#define RECORD_RUN 8
+#define RECORD_STREAM 12
+#define RECORD_BIAS 16
+#define RECORD_RESIDENT 80
+#define RECORD_WEIGHTS 144
+
+/* QACC += weight * lane of x; then `loaded` = next vector at `pointer` */
+.macro MAC weight, x, lane
+    esp.vsmulas.s8.qacc \weight, \x, \lane
+.endm
+.macro MAC_LOAD loaded, pointer, weight, x, lane
+    esp.vsmulas.s8.qacc.ld.incp \loaded, \pointer, \weight, \x, \lane
+.endm
+
+/* `count` lanes of x from `first` on, weights from q\even and q\odd in turn, which reload themselves */
+.macro STREAM x, first, count, even=q0, odd=q1
+    .set lane, \first
+    .rept (\count) / 2
+    MAC_LOAD \even, a3, \even, \x, lane
+    MAC_LOAD \odd, a3, \odd, \x, (lane+1)
+    .set lane, lane + 2
+    .endr
+    .if (\count) & 1
+    MAC_LOAD \even, a3, \even, \x, lane
+    .endif
+.endm
+
+/* A group of 16 lanes of which lane 4 has a resident weight, so that its MAC loads the input after next. */
+.macro STREAM_AND_LOAD x, loaded, pointer, resident, even, odd
+    STREAM \x, 0, 4, \even, \odd
+    MAC_LOAD \loaded, \pointer, \resident, \x, 4
+    STREAM \x, 5, 11, \even, \odd
+.endm
+
+/* q1 = result, y moves on, next pixel */
+.macro FINISH_RESIDENT clamp, pixel
+    REQUANTIZE_LANES q1, q0
+    .if \clamp
+    esp.vsat.s8 q1, q1, t5, t6
+    .endif
+    esp.vst.128.xp q1, a1, a5
+    bne a1, t0, \pixel
+    ret
+.endm
+
+/* ---- 1x1, few channels: the whole pixel unrolled ----
+ *
+ * Up to four weights stay in q4-q7; the load slots that they free load input, and the next pixel's first two
+ * vectors are loaded by the last MACs of this one. Pixels of x must follow each other without gaps
+ * (stride_x = 1, pixel_stride = ceil16(channels)). The load of the shifts also resets the pointer to weights.
+ * Slots for K inputs: K + 8, for K = 128 four more, with a clamp one more. */
+.macro POINTWISE_SHORT lanes, clamp
+    esp.vld.128.ip q2, a0, 16
+    .if \lanes > 16
+    esp.vld.128.ip q3, a0, 16
+    .endif
+.Lpixel\@:
+    LOAD_BIAS a4
+    MAC_LOAD q0, a3, q4, q2, 0
+    MAC_LOAD q1, a3, q5, q2, 1
+    .if \lanes <= 16
+    STREAM q2, 2, (\lanes-4)
+    MAC q0, q2, (\lanes-2)
+    esp.vld.128.xp q0, a3, t4
+    MAC_LOAD q2, a0, q1, q2, (\lanes-1)
+    .else
+    STREAM q2, 2, 14
+    .if \lanes > 32
+    STREAM_AND_LOAD q3, q2, a0, q6, q0, q1
+    STREAM_AND_LOAD q2, q3, a0, q7, q1, q0
+    .endif
+    .if \lanes > 64
+    .rept \lanes / 32 - 2
+    STREAM q3, 0, 2
+    esp.vld.128.ip q2, a0, 16
+    STREAM q3, 2, 14
+    STREAM q2, 0, 2
+    esp.vld.128.ip q3, a0, 16
+    STREAM q2, 2, 14
+    .endr
+    .endif
+    STREAM q3, 0, ((\lanes-1)%16-1)
+    MAC_LOAD q2, a0, q0, q3, ((\lanes-2)%16)
+    esp.vld.128.xp q0, a3, t4
+    MAC_LOAD q3, a0, q1, q3, ((\lanes-1)%16)
+    .endif
+    FINISH_RESIDENT \clamp, .Lpixel\@
+.endm
+
+/* ---- 3x3 over 16 channels: all nine taps unrolled ----
+ *
+ * As above with one pointer per kernel row, whose last load steps back to the next pixel. pixel_stride = 16,
+ * dilation 1. Lane 15 of group 7 comes last, so that both input registers can be loaded for the next pixel.
+ * 158 slots. */
+.macro NINE_TAPS
+    add s0, t2, a6
+    add a2, a0, s0
+    add s0, a2, s0
+    addi t3, s1, -32
+    esp.vld.128.ip q2, a0, 16
+    esp.vld.128.ip q3, a0, 16
+.Lpixel\@:
+    LOAD_BIAS a4
+    MAC_LOAD q0, a3, q4, q2, 0
+    MAC_LOAD q1, a3, q5, q2, 1
+    STREAM q2, 2, 14
+    STREAM q3, 0, 2
+    esp.vld.128.xp q2, a0, t3
+    STREAM q3, 2, 14
+    STREAM_AND_LOAD q2, q3, a2, q6, q0, q1
+    STREAM_AND_LOAD q3, q2, a2, q7, q1, q0
+    STREAM q2, 0, 2
+    esp.vld.128.xp q3, a2, t3
+    STREAM q2, 2, 14
+    STREAM q3, 0, 2
+    esp.vld.128.ip q2, s0, 16
+    STREAM q3, 2, 14
+    STREAM q2, 0, 2
+    esp.vld.128.ip q3, s0, 16
+    STREAM q2, 2, 14
+    STREAM q3, 0, 2
+    esp.vld.128.xp q2, s0, t3
+    STREAM q3, 2, 13
+    STREAM q2, 0, 15, q1, q0
+    MAC_LOAD q2, a0, q0, q2, 15
+    esp.vld.128.xp q0, a3, t4
+    MAC_LOAD q3, a0, q1, q3, 15
+    FINISH_RESIDENT 1, .Lpixel\@
+.endm
+
+/* ---- 3x3 over 17 to 24 or 25 to 32 channels: all taps unrolled ----
+ *
+ * As above with two vectors per tap, of the second of which `second` lanes count; one pointer, whose load of a
+ * row's last vector steps to the next row, or to the next pixel. pixel_stride = 32, dilation 1.
+ * 23 + 9 * (16 + second) slots. */
+.macro LOAD_IN_GROUP x, lanes, loaded, step=0
+    STREAM \x, 0, 2
+    .ifc \step, 0
+    esp.vld.128.ip \loaded, a0, 16
+    .else
+    esp.vld.128.xp \loaded, a0, \step
+    .endif
+    STREAM \x, 2, (\lanes-2)
+.endm
+.macro NINE_TAPS_OF_PAIRS second
+    add t3, t2, a6
+    slli a2, t3, 1
+    sub a2, s1, a2
+    addi a2, a2, -80            /* from the last vector of a window to the next window */
+    addi t3, t3, -80            /* from the last vector of a row to the next row */
+    esp.vld.128.ip q2, a0, 16
+    esp.vld.128.ip q3, a0, 16
+.Lpixel\@:
+    LOAD_BIAS a4
+    MAC_LOAD q0, a3, q4, q2, 0
+    MAC_LOAD q1, a3, q5, q2, 1
+    STREAM q2, 2, 14
+    STREAM q3, 0, 4
+    MAC_LOAD q2, a0, q6, q3, 4
+    STREAM q3, 5, (\second-5)
+    STREAM_AND_LOAD q2, q3, a0, q7, q1, q0
+    LOAD_IN_GROUP q3, \second, q2
+    LOAD_IN_GROUP q2, 16, q3, t3
+    .rept 2
+    LOAD_IN_GROUP q3, \second, q2
+    LOAD_IN_GROUP q2, 16, q3
+    .endr
+    LOAD_IN_GROUP q3, \second, q2
+    LOAD_IN_GROUP q2, 16, q3, t3
+    .rept 2
+    LOAD_IN_GROUP q3, \second, q2
+    LOAD_IN_GROUP q2, 16, q3
+    .endr
+    LOAD_IN_GROUP q3, \second, q2
+    LOAD_IN_GROUP q2, 16, q3, a2
+    STREAM q3, 0, (\second-2)
+    MAC_LOAD q2, a0, q0, q3, (\second-2)
+    esp.vld.128.xp q0, a3, t4
+    MAC_LOAD q3, a0, q1, q3, (\second-1)
+    FINISH_RESIDENT 1, .Lpixel\@
+.endm
+
+/* ---- Any size ---- */
+
+/* Weights from their start, bias into QACC. */
+.macro START_LONG
+    LOAD_BIAS a4
+    mv a3, t1
+    esp.vld.128.ip q0, a3, 16
+    esp.vld.128.ip q1, a3, 16
+.endm
+
+.macro FINISH_LONG pixel
+    REQUANTIZE_LANES q2, q7
+    esp.vsat.s8 q2, q2, t5, t6
+    esp.vst.128.xp q2, a1, a5
+    bne a1, t0, \pixel
+    ret
+.endm
+
+/* 16 * groups lanes at \x, two vectors in flight; groups is even or 3 */
+.macro CHUNK x, groups
+    esp.vld.128.ip q2, \x, 16
+    esp.vld.128.ip q3, \x, 16
+    STREAM q2, 0, 16
+    .if \groups & 1
+    STREAM q3, 0, 2
+    esp.vld.128.ip q2, \x, 16
+    STREAM q3, 2, 14
+    STREAM q2, 0, 16
+    .else
+    .rept \groups / 2 - 1
+    STREAM q3, 0, 2
+    esp.vld.128.ip q2, \x, 16
+    STREAM q3, 2, 14
+    STREAM q2, 0, 2
+    esp.vld.128.ip q3, \x, 16
+    STREAM q2, 2, 14
+    .endr
+    STREAM q3, 0, 16
+    .endif
+.endm
+
+/* 1x1, channels a multiple of 16 * groups. Slots: 13 + K * (1 + 1/16 + 1/(16 * groups)). */
+.macro POINTWISE_LONG groups
+    sub t3, s1, a6
+.Lpixel\@:
+    START_LONG
+    add a7, a0, a6
+.Lchunk\@:
+    CHUNK a0, \groups
+    bne a0, a7, .Lchunk\@
+    add a0, a0, t3
+    FINISH_LONG .Lpixel\@
+.endm
+
+/* Kernel rows are runs of whole chunks: dilation_x = 1, pixel_stride = ceil16(channels) or kernel_width = 1. */
+.macro RUNS groups
+.Lpixel\@:
+    START_LONG
+    mv a2, a0
+    add s0, a0, s2
+.Lrun\@:
+    add a7, a2, a6
+.Lchunk\@:
+    CHUNK a2, \groups
+    bne a2, a7, .Lchunk\@
+    add a2, a2, t2
+    bne a2, s0, .Lrun\@
+    add a0, a0, s1
+    FINISH_LONG .Lpixel\@
+.endm
+
+/* As RUNS with chunks of one vector: rows of any length. */
+.macro RUNS_OF_SINGLES
+    addi t3, t2, -16
+.Lpixel\@:
+    START_LONG
+    mv a2, a0
+    add s0, a0, s2
+.Lrun\@:
+    add a7, a2, a6
+    esp.vld.128.ip q2, a2, 16
+    addi a7, a7, 16
+.Lgroup\@:
+    STREAM q2, 0, 16
+    esp.vld.128.ip q2, a2, 16   /* the next, or one too many */
+    bne a2, a7, .Lgroup\@
+    add a2, a2, t3
+    bne a2, s0, .Lrun\@
+    add a0, a0, s1
+    FINISH_LONG .Lpixel\@
+.endm
+
+/* Taps anywhere: any pixel_stride, any dilation. A tap has a run of whole vectors, and with `half` a vector more,
+ * of which 8 lanes count. */
+.macro TAPS whole, half
+    lw t3, FRAME_TAP_STEP
+    sub t3, t3, a6
+    .if \half
+    addi t3, t3, -16
+    .endif
+.Lpixel\@:
+    START_LONG
+    mv s0, a0
+.Lrow\@:
+    lw s7, FRAME_KERNEL_WIDTH
+    mv a2, s0
+.Ltap\@:
+    .if \whole
+    add a7, a2, a6
+.Lgroup\@:
+    esp.vld.128.ip q2, a2, 16
+    STREAM q2, 0, 16
+    bne a2, a7, .Lgroup\@
+    .endif
+    .if \half
+    esp.vld.128.ip q2, a2, 16
+    addi s7, s7, -1
+    STREAM q2, 0, 8
+    .else
+    addi s7, s7, -1
+    .endif
+    add a2, a2, t3
+    bnez s7, .Ltap\@
+    add s0, s0, t2
+    add a7, a0, s2
+    add s0, s0, a6
+    bne s0, a7, .Lrow\@
+    add a0, a0, s1
+    FINISH_LONG .Lpixel\@
+.endm
+
+/* In the order of Conv2dBody of the packer. */
+bodies:
+    .word short8 - bodies
+    .word short16 - bodies
+    .word short32 - bodies
+    .word short64 - bodies
+    .word short8_clamped - bodies
+    .word short16_clamped - bodies
+    .word short24_clamped - bodies
+    .word short32_clamped - bodies
+    .word short64_clamped - bodies
+    .word short128_clamped - bodies
+    .word nine_taps16 - bodies
+    .word nine_taps24 - bodies
+    .word nine_taps32 - bodies
+    .word long4 - bodies
+    .word runs6 - bodies
+    .word runs3 - bodies
+    .word runs1 - bodies
+    .word taps_whole - bodies
+    .word taps_half - bodies
+    .word taps_whole_half - bodies
+
+short8:
+    POINTWISE_SHORT 8, 0
+short16:
+    POINTWISE_SHORT 16, 0
+short32:
+    POINTWISE_SHORT 32, 0
+short64:
+    POINTWISE_SHORT 64, 0
+short8_clamped:
+    POINTWISE_SHORT 8, 1
+short16_clamped:
+    POINTWISE_SHORT 16, 1
+short24_clamped:
+    POINTWISE_SHORT 24, 1
+short32_clamped:
+    POINTWISE_SHORT 32, 1
+short64_clamped:
+    POINTWISE_SHORT 64, 1
+short128_clamped:
+    POINTWISE_SHORT 128, 1
+nine_taps16:
+    NINE_TAPS
+nine_taps24:
+    NINE_TAPS_OF_PAIRS 8
+nine_taps32:
+    NINE_TAPS_OF_PAIRS 16
+long4:
+    POINTWISE_LONG 4
+runs6:
+    RUNS 6
+runs3:
+    RUNS 3
+runs1:
+    RUNS_OF_SINGLES
+taps_whole:
+    TAPS 1, 0
+taps_half:
+    TAPS 0, 1
+taps_whole_half:
+    TAPS 1, 1
+
+/* void pienn_conv2d_s8_p4(const int8_t *x, int8_t *y, const pienn_conv2d_s8_params *p)
+ *
+ *     s3 rows left      s4 x row    s6 y row    s9 step of s4    s11 step of s6
+ *     s5 body           s7 p        s8 record   s10 blocks left */
+FUNCTION pienn_conv2d_s8_p4
+    ENTER
+    SAVE_ROUNDING FRAME_CFG, a3
+    sw a0, FRAME_X
+    sw a1, FRAME_Y
+    mv s7, a2
+    lw s8, PIENN_CONV2D_S8_BLOCKS(s7)
+    lw s10, PIENN_CONV2D_S8_Y_CHANNELS(s7)
+    lw t5, PIENN_CONV2D_S8_MINIMUM(s7)
+    lw t6, PIENN_CONV2D_S8_MAXIMUM(s7)
+    lw a5, PIENN_CONV2D_S8_Y_PIXEL_STRIDE(s7)
+    lw s11, PIENN_CONV2D_S8_Y_ROW_STRIDE(s7)
+    lw a7, PIENN_CONV2D_S8_Y_WIDTH(s7)
+    lw s3, PIENN_CONV2D_S8_Y_HEIGHT(s7)
+    lw s9, PIENN_CONV2D_S8_X_ROW_STRIDE(s7)
+    lw t2, PIENN_CONV2D_S8_DILATION_Y(s7)
+    lw s2, PIENN_CONV2D_S8_KERNEL_HEIGHT(s7)
+    lw s1, PIENN_CONV2D_S8_X_PIXEL_STRIDE(s7)
+    lw t3, PIENN_CONV2D_S8_STRIDE_X(s7)
+    lw t4, PIENN_CONV2D_S8_STRIDE_Y(s7)
+    lw a6, RECORD_RUN(s8)
+    lw t0, PIENN_CONV2D_S8_DILATION_X(s7)
+    lw t1, PIENN_CONV2D_S8_KERNEL_WIDTH(s7)
+    mul t0, t0, s1
+    sw t0, FRAME_TAP_STEP
+    sw t1, FRAME_KERNEL_WIDTH
+    addi s10, s10, 15
+    srli s10, s10, 4
+    mul t2, t2, s9              /* between kernel rows */
+    mul s2, s2, t2
+    sub t2, t2, a6
+    mul s9, s9, t4
+    mul s1, s1, t3
+    mul t3, s1, a7              /* what one row of y walks over in x, and in y */
+    mul t4, a5, a7
+    /* Rows without gaps between them are one long row. */
+    bne t3, s9, 1f
+    bne t4, s11, 1f
+    mul t4, t4, s3
+    li s3, 1
+1:
+    sw t4, FRAME_ROW_BYTES
+    sw s3, FRAME_ROWS
+    lw t0, RECORD_BODY(s8)
+    slli t0, t0, 2
+    lla t1, bodies
+    add t0, t0, t1
+    lw s5, 0(t0)
+    add s5, s5, t1
+.Lblock:
+    ROUND_DOWN t4
+    lw t4, RECORD_STREAM(s8)
+    lw s4, FRAME_X
+    lw s6, FRAME_Y
+    lw s3, FRAME_ROWS
+    addi a4, s8, RECORD_BIAS
+    addi a3, s8, RECORD_RESIDENT
+    esp.vld.128.ip q4, a3, 16
+    esp.vld.128.ip q5, a3, 16
+    esp.vld.128.ip q6, a3, 16
+    esp.vld.128.ip q7, a3, 16
+    mv t1, a3
+.Lrow:
+    lw t0, FRAME_ROW_BYTES
+    mv a0, s4
+    mv a1, s6
+    add t0, t0, s6
+    add s4, s4, s9
+    add s6, s6, s11
+    addi s3, s3, -1
+    jalr s5
+    bnez s3, .Lrow
+    UNLESS_ROUNDED_DOWN a0, .Lblock
+    lw t0, RECORD_BYTES(s8)
+    lw t1, FRAME_Y
+    add s8, s8, t0
+    addi t1, t1, PIE_BYTES
+    sw t1, FRAME_Y
+    addi s10, s10, -1
+    bnez s10, .Lblock
+    RESTORE_ROUNDING FRAME_CFG, a3
+    LEAVE

@@ -1,0 +1,173 @@
+"""ESP32-P4 assembly against the reference kernels: equal bytes, at a known number of cycles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from kernels.esp32p4_calls import bytes_of, elements, image, run_reference, run_simulated
+from reference.reference_library import Library, compile_library
+
+from pienn.codegen import packing
+from pienn.codegen.packing_esp32p4 import Layout, choose_body, conv2d_blocks
+from pienn.sim.machine import Machine
+from pienn.sim.stops import SimulationStop
+
+
+@pytest.fixture(scope="module")
+def library(tool, tmp_path_factory: pytest.TempPathFactory) -> Library:
+    return Library(compile_library(tmp_path_factory.mktemp("reference") / "reference.so", cc=tool("gcc")))
+
+
+def values(rng: np.random.Generator, shape: Any, rails: bool, low: int = -128) -> np.ndarray:
+    if rails:
+        return rng.choice(np.array([low, 127], np.int8), shape)
+    return rng.integers(low, 128, shape).astype(np.int8)
+
+
+def filter_of(rng: np.random.Generator, shape: Any, rails: bool) -> packing.Filter:
+    """Random weights `[outputs, ...]` with shifts that bring most sums near int8."""
+    outputs = packing.padded(shape[0])
+    likely = int(np.log2(np.prod(shape[1:]) * 4000))
+    shift = rng.integers(max(0, likely - 9), likely - 4, outputs).astype(np.uint8)
+    bias = (rng.normal(size=outputs) * 40 * 2.0**shift).astype(np.int32)
+    return packing.Filter(packing.block_weights(values(rng, shape, rails, -127)), bias, shift)
+
+
+def window_fields(size, kernel, stride, dilation, channels, outputs, clamp, pixel_stride, gap):
+    """Fields of a convolution over an image that has its padding in memory."""
+    x = image(
+        (size[0] - 1) * stride[0] + (kernel[0] - 1) * dilation[0] + 1,
+        (size[1] - 1) * stride[1] + (kernel[1] - 1) * dilation[1] + 1,
+        channels,
+        pixel_stride,
+        gap,
+    )
+    return {
+        "x": x,
+        "y": image(*size, outputs, 0, gap),
+        "kernel_height": kernel[0],
+        "kernel_width": kernel[1],
+        "stride_y": stride[0],
+        "stride_x": stride[1],
+        "dilation_y": dilation[0],
+        "dilation_x": dilation[1],
+        "padding_top": 0,
+        "padding_left": 0,
+        "padding_value": 0,
+        "minimum": clamp[0],
+        "maximum": clamp[1],
+    }
+
+
+def compare(library: Library, kernel: str, revision, operands, fields, packed, blocks, run=None) -> int:
+    """Equal results; cycles of the simulated call."""
+    size = bytes_of(fields["y"])
+    nothing = {"weights": None, "bias": None, "shift": None}
+    got, cycles = run_simulated(kernel, revision, operands, size, fields, {**nothing, "blocks": blocks}, run)
+    pointers = {"weights": packed.weights, "bias": packed.bias, "shift": packed.shift, "blocks": None}
+    wanted = run_reference(library, kernel, operands, size, fields, pointers)
+    used = elements(fields["y"])
+    np.testing.assert_array_equal(got[used], wanted[used])
+    view = fields["y"]
+    gaps = got.reshape(view["height"], view["row_stride"])[:, view["width"] * view["pixel_stride"] :]
+    assert (gaps == 0x77).all(), "written between the rows"
+    return cycles
+
+
+def conv2d(
+    library,
+    size,
+    channels,
+    outputs,
+    kernel=(1, 1),
+    stride=(1, 1),
+    dilation=(1, 1),
+    clamp=(-128, 127),
+    revision=3,
+    rails=False,
+    pixel_stride=0,
+    gap=0,
+    seed=0,
+    run=None,
+):
+    """(body, cycles) of a conv2d_s8 that agrees with the reference."""
+    rng = np.random.default_rng(seed)
+    fields = window_fields(size, kernel, stride, dilation, channels, outputs, clamp, pixel_stride, gap)
+    x = values(rng, bytes_of(fields["x"]), rails)
+    packed = filter_of(rng, (outputs, *kernel, channels), rails)
+    layout = Layout(fields["x"]["pixel_stride"], stride[1], dilation[1], clamp != (-128, 127))
+    body = choose_body(kernel, channels, layout)
+    blocks = conv2d_blocks(packed, body, kernel, channels)
+    cycles = compare(library, "conv2d_s8", revision, [x], fields | {"groups": 1}, packed, blocks, run)
+    return body.name, cycles
+
+
+CONV2D = {
+    "1x1": [{"size": (3, 5), "channels": c, "outputs": 20} for c in (5, 8, 16, 21, 32, 40, 64, 80, 128, 192)],
+    "1x1 with gaps": [
+        {"size": (3, 5), "channels": c, "outputs": 16, "gap": 16, "pixel_stride": 256}
+        for c in (8, 16, 64, 120)
+    ],
+    "1x1 in steps": [
+        {"size": (3, 4), "channels": c, "outputs": 16, "stride": (2, 3)} for c in (8, 16, 64, 96)
+    ],
+    "3x3": [
+        {"size": (3, 4), "channels": c, "outputs": 24, "kernel": (3, 3)}
+        for c in (3, 8, 16, 24, 32, 40, 48, 64)
+    ],
+    "3x3 in steps": [
+        {"size": (2, 3), "channels": c, "outputs": 8, "kernel": (3, 3), "stride": (2, 2), "gap": 32}
+        for c in (8, 16, 24, 32, 64)
+    ],
+    "others": [
+        {"size": (2, 3), "channels": 16, "outputs": 16, "kernel": (5, 5)},
+        {"size": (2, 3), "channels": 8, "outputs": 16, "kernel": (3, 2), "dilation": (2, 3)},
+        {"size": (2, 3), "channels": 48, "outputs": 16, "kernel": (3, 3), "dilation": (2, 2)},
+        {"size": (2, 3), "channels": 32, "outputs": 16, "kernel": (1, 7), "pixel_stride": 64},
+        {"size": (4, 1), "channels": 32, "outputs": 16, "kernel": (7, 1), "pixel_stride": 64},
+    ],
+}
+
+
+@pytest.mark.parametrize("revision", [1, 3])
+@pytest.mark.parametrize("clamp", [(-128, 127), (-50, 60)])
+@pytest.mark.parametrize("group", CONV2D)
+def test_conv2d_agrees_with_the_reference(library, group, clamp, revision) -> None:
+    for case in CONV2D[group]:
+        for rails in (False, True):
+            conv2d(library, **case, clamp=clamp, revision=revision, rails=rails)
+
+
+@pytest.mark.parametrize(
+    ("floor", "case"),
+    [
+        (13.6, {"size": (10, 10), "channels": 64, "outputs": 64}),
+        (14.0, {"size": (7, 7), "channels": 256, "outputs": 256}),
+        (14.0, {"size": (16, 16), "channels": 64, "outputs": 64, "kernel": (3, 3)}),
+        (14.0, {"size": (32, 32), "channels": 16, "outputs": 16, "kernel": (3, 3)}),
+        (11.5, {"size": (14, 14), "channels": 24, "outputs": 40, "kernel": (3, 3)}),
+    ],
+)
+def test_conv2d_is_as_fast_as_promised(library, floor, case) -> None:
+    _, cycles = conv2d(library, **case)
+    kernel = case.get("kernel", (1, 1))
+    macs = np.prod(case["size"]) * case["channels"] * case["outputs"] * np.prod(kernel)
+    assert macs / cycles >= floor
+
+
+def test_another_tasks_rounding_makes_revision_1_compute_a_tile_again(library) -> None:
+    disturbed = []
+
+    def run(machine: Machine, function: str, *arguments: Any) -> Any:
+        plain = machine.call(function, *arguments)
+        with pytest.raises(SimulationStop):
+            machine.call(function, *arguments, max_instructions=plain.instructions // 2)
+        machine.state("cfg")[0] = 0x60
+        machine.run()
+        disturbed.append(machine.instructions > plain.instructions * 5 // 4)
+        return plain
+
+    conv2d(library, (3, 4), 16, 32, (3, 3), revision=1, run=run)
+    assert disturbed == [True]
