@@ -68,6 +68,28 @@ def run(
 
 
 @sim.command()
+@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("-o", "output", required=True, type=click.Path(path_type=Path), help="The ELF file to write.")
+@click.option("-O", "optimization", default="2", show_default=True, help="Optimization level of the compiler.")
+def build(sources: tuple[Path, ...], output: Path, optimization: str) -> None:
+    """Make an ESP32-S3 program of C and assembly files, to be run by `pienn sim run`.
+
+    Needs xtensa-lx106-elf-gcc, which compiles to the windowed convention; assembling, linking and the small C library
+    are ours. (For the ESP32-P4 riscv64-unknown-elf-gcc makes programs without help.)
+    """
+    from pienn.sim.compile_esp32s3 import build_program
+
+    missing = [path for path in sources if not path.is_file()]
+    if missing:
+        raise PiennError(f"{missing[0]}: no such file")
+    content = build_program(sources, (f"-O{optimization}",))
+    try:
+        output.write_bytes(content)
+    except OSError as error:
+        raise PiennError(f"{output}: cannot be written: {error.strerror}") from error
+
+
+@sim.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @_JSON
 def vectors(files: tuple[Path, ...], json_file: Path | None) -> None:
