@@ -156,7 +156,12 @@ REFUSED = {
         "axis 0 is not the batch|batch axis",
     ),
     "moved batch": (Function(lambda x: x.transpose(0, 1)), (3, 6), "batch"),
-    "merged batch": (Function(lambda x: x.reshape(-1)), (3, 6), "axis 0 is not the batch"),
+    "merged batch": (Function(lambda x: x.reshape(-1)), (3, 6), "merges the batch"),
+    "pooled merged batch": (
+        Function(lambda x: F.max_pool1d(x.reshape(-1, 2, 6), 2)),
+        (4, 6),
+        r"max_pool1d.*merges the batch with another axis: reshape it back",
+    ),
     "reflect padding": (nn.ReflectionPad2d(1), (3, 6, 6), "reflection_pad2d|reflect"),
     "tile": (Function(lambda x: x.repeat(1, 2)), (3,), "aten.repeat.default"),
     "division": (Function(lambda x: x / (x + 10)), (3,), "division by constants"),

@@ -63,6 +63,19 @@ class Attention(nn.Module):
         return self.out(mixed.transpose(1, 2).reshape(n, t, c))
 
 
+class Merged(nn.Module):
+    """Linears over (N * T, C)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(12, 9)
+        self.second = nn.Linear(9, 4)
+
+    def forward(self, x):
+        n, t, c = x.shape
+        return self.second(F.silu(self.first(x.reshape(-1, c)) + 0.25)).view(n, t, -1)
+
+
 class SqueezeExcite(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -239,6 +252,13 @@ CASES: dict[str, Case] = {
     ),
     "attention": Case(lambda: Attention(12, 3), [(5, 12)], 15.0),
     "attention_of_torch": Case(lambda: Attention(12, 3, fused=True), [(5, 12)], 15.0),
+    "merged_batch": Case(lambda: Merged(), [(5, 12)], 20.0),
+    "merged_batch_products": function(
+        lambda a, b: torch.bmm(
+            torch.softmax(a.flatten(0, 1), -1), b.reshape(-1, 8, 5).transpose(1, 2).transpose(1, 2)
+        ).reshape(-1, 3, 7, 5),
+        [(3, 7, 8), (3, 8, 5)],
+    ),
     "squeeze_excite": Case(lambda: SqueezeExcite(6), Images, 18.0),
     "in_place": Case(
         layers(lambda: nn.Conv2d(6, 4, 3), lambda: nn.ReLU(inplace=True), nn.Dropout, nn.Identity), Images

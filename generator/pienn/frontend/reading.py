@@ -74,6 +74,13 @@ class Pending:
         return replace(self, low=low, high=max(low, high))
 
 
+MERGED = frozenset(
+    "quantize_per_tensor dequantize_per_tensor view reshape _unsafe_view flatten unflatten squeeze unsqueeze transpose "
+    "clone contiguous alias dropout linear addmm mm matmul bmm add sub mul div rsub softmax _softmax relu relu6 "
+    "hardtanh clamp clamp_min clamp_max leaky_relu sigmoid tanh hardsigmoid hardswish silu gelu".split()
+)
+"""Operators that may work on tensors whose axis 0 merges the batch with other axes."""
+
 Value = Tensor | Pending | Fixed | tuple["Value", ...] | None
 Handler = Callable[..., "Value"]
 HANDLERS: dict[str, Handler] = {}
@@ -100,6 +107,7 @@ class Reader:
         self.values: dict[Node, Value] = {}
         self.batches: set[str] = set()
         self._names: set[str] = set()
+        self._merged = False
         self._inputs: dict[Node, list[Tensor]] = {}
         self._changed: dict[tuple[Tensor, Encoding, int, int], Tensor] = {}
 
@@ -145,27 +153,45 @@ class Reader:
         return refusal(node, message)
 
     def shape(self, node: Node) -> Shape:
-        """The result's shape without batch; raises where axis 0 is not the batch or another axis is dynamic."""
+        """The result's shape without batch; raises where axis 0 is not the batch or another axis is dynamic.
+
+        An axis 0 that merges the batch with other axes (reshape(-1, features)) leaves those in front.
+        """
         meta = node.meta["val"]
-        batch, *rest = meta.shape if meta.dim() else (None,)
-        if batch is None or not self._is_batch(batch):
+        merged, *rest = (self._per_input(meta.shape[0]), *meta.shape[1:]) if meta.dim() else (None,)
+        if merged is None:
             raise self.error(
                 node, "axis 0 is not the batch: operators may not mix, move or drop the batch axis"
             )
         sizes = tuple(size for size in map(static_size, rest) if size is not None)
         if len(sizes) != len(rest):
             raise self.error(node, "only the batch axis may be dynamic: export with fixed sizes elsewhere")
-        return sizes
+        return sizes if merged == 1 else (merged, *sizes)
 
     def axis(self, node: Node, axis: int, rank: int) -> int:
-        """A torch axis as an axis of the shape without batch; `rank` counts the batch."""
-        axis = axis + rank if axis < 0 else axis
+        """A torch axis as an axis of the shape without batch; `rank` is one more than that shape has."""
+        shift = 0 if self._merged else 1
+        axis = axis + rank - 1 + shift if axis < 0 else axis
         if axis == 0:
             raise self.error(node, "operators may not work along the batch axis")
-        return axis - 1
+        return axis - shift
 
-    def _is_batch(self, size: Any) -> bool:
-        return str(size) in self.batches
+    def _per_input(self, size: int | torch.SymInt) -> int | None:
+        """How many of axis 0 belong to one input of the batch, if axis 0 holds the batch at all."""
+        if isinstance(size, int):
+            return size if "1" in self.batches else None
+        factor, batch = size.node.expr.as_coeff_Mul()
+        return int(factor) if str(batch) in self.batches and factor == int(factor) else None
+
+    def _has_merged(self, node: Node) -> bool:
+        """Whether axis 0 of a node's tensor merges the batch with other axes."""
+        meta = node.meta.get("val")
+        if not isinstance(meta, torch.Tensor) or not meta.dim() or node not in self.values:
+            return False
+        return isinstance(self.values[node], (Tensor, Pending)) and self._per_input(meta.shape[0]) not in (
+            None,
+            1,
+        )
 
     # ---- operands
 
@@ -291,6 +317,10 @@ class Reader:
                 raise PiennError(f"output {name}: it does not depend on the input")
             if isinstance(value, Pending) and value.natural is None:
                 raise self.error(source, "the result is an output of the model but not quantised")
+            if self._has_merged(source):
+                raise self.error(
+                    source, "the result merges the batch with another axis: reshape it back first"
+                )
             self.result.outputs.append((name, self.activation(source, value)))
         for source in inputs:
             made = self._inputs[source]
@@ -308,6 +338,9 @@ class Reader:
             return self._fold(node, arguments)
         if handler is None:
             raise unsupported(node)
+        self._merged = any(map(self._has_merged, node.all_input_nodes))
+        if self._merged and str(node.target).split(".")[-2] not in MERGED:
+            raise self.error(node, "its operand merges the batch with another axis: reshape it back first")
         return handler(self, node, **arguments)
 
     def _arguments(self, node: Node) -> dict[str, Any]:
