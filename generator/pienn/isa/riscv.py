@@ -68,7 +68,7 @@ class RiscV(Target):
 
     def mnemonics(self) -> list[str]:
         pseudo = [mnemonic.lstrip("@") for mnemonic, _ in pseudo_instructions()]
-        return [*super().mnemonics(), *pseudo, "li", "mv", "j", "jr", "unimp"]
+        return [*super().mnemonics(), *pseudo, *(name for name in _SPECIAL if name[0] != ".")]
 
     # -- instructions -------------------------------------------------------------------------------------
 
@@ -80,41 +80,22 @@ class RiscV(Target):
     def _instruction(
         self, mnemonic: str, parts: list[tuple[str, int]], statement: Statement, assembler: Assembler
     ) -> bool:
-        if mnemonic == "li":
-            self._load_number(parts, statement, assembler)
-            return True
-        plain = mnemonic.startswith(".plain_")
+        """Assemble one instruction; `parts` are the operands with their place in statement.text."""
+        plain = mnemonic.startswith(".plain_")  # of a pseudo-instruction that GNU as leaves in 32 bits
         mnemonic = mnemonic.removeprefix(".plain_")
-        if mnemonic == ".pair_call":
-            self._pair_call([text for text, _ in parts], statement, assembler)
+        special = _SPECIAL.get(mnemonic)
+        if special is not None and special(self, mnemonic, parts, statement, assembler):
             return True
-        if mnemonic == ".pair_address":
-            self._pair_address([text for text, _ in parts], statement, assembler)
-            return True
-        if self._memory_at_symbol(mnemonic, parts, statement, assembler):
-            return True
-        if self._register_jump(mnemonic, parts, statement, assembler):
+        if mnemonic in LOADS_AND_STORES and self._memory_at_symbol(mnemonic, parts, statement, assembler):
             return True
         if mnemonic in WITH_NUMBER and parts and self._is_number(parts[-1][0]):
-            plain = mnemonic == "add" and len(parts) == 3 and self._register_text(parts[1][0]) == 0
+            plain = mnemonic == "add" and len(parts) == 3 and self._register(parts[1][0]) == 0
             mnemonic = WITH_NUMBER[mnemonic]
         instruction = self.isa.find(mnemonic, self.revision)
-        if mnemonic in ("mv", "move") and len(parts) == 2:
-            zero = 0 in (self._register_text(parts[0][0]), self._register_text(parts[1][0]))
-            move = [*parts, ("0", parts[1][1])]
-            return self._instruction(".plain_addi" if zero else "addi", move, statement, assembler)
-        if mnemonic == "j" and len(parts) == 1:
-            jump = parts if self.compressed else [("zero", parts[0][1]), *parts]
-            return self._instruction("c.j" if self.compressed else "jal", jump, statement, assembler)
         expansion = self._pseudo(mnemonic, len(parts), instruction)
         if expansion is not None:
             for text in expansion:
                 self._expand(text, parts, statement, assembler)
-            return True
-        if mnemonic == "unimp":
-            self._emit_bytes(
-                bytes(2) if self.compressed else (0xC0001073).to_bytes(4, "little"), statement, assembler
-            )
             return True
         if instruction is None:
             return self._explain_missing(mnemonic, len(parts), statement)
@@ -159,39 +140,10 @@ class RiscV(Target):
                 operands.append((piece, 0))
         self._instruction(mnemonic, operands, statement, assembler)
 
-    def _register_jump(
-        self, mnemonic: str, parts: list[tuple[str, int]], statement: Statement, assembler: Assembler
-    ) -> bool:
-        """`jr` and `jalr` in all spellings; only without a link operand GNU as picks a 16-bit form."""
-        if mnemonic not in ("jr", "jalr") or not parts:
-            return False
-        implied = mnemonic == "jr" or len(parts) == 1
-        link = ("zero" if mnemonic == "jr" else "ra", parts[0][1]) if implied else parts[0]
-        rest = parts if implied else parts[1:]
-        base, index = rest[0]
-        if len(rest) == 2:
-            base = f"{rest[1][0]}({base})"
-        elif not base.endswith(")"):
-            if implied and self.compressed and self._register_text(base):
-                short = self.isa["c.jr" if mnemonic == "jr" else "c.jalr"]
-                values = {"rs1": self._register_text(base) or 0}
-                self._emit_bytes(
-                    self.isa.encode_instruction(short, values, self.revision), statement, assembler
-                )
-                return True
-            base = f"0({base})"
-        elif len(rest) > 2:
-            return False
-        reader = OperandReader(self.isa, self.revision, statement, assembler)
-        self._emit(
-            self.isa["jalr"], reader.read(self.isa["jalr"], [link, (base, index)]), statement, assembler
-        )
-        return True
-
     def _is_number(self, text: str) -> bool:
         return text not in self.isa.names["x"] and not (text[:1] == "x" and text[1:].isdigit())
 
-    def _register_text(self, text: str) -> int | None:
+    def _register(self, text: str) -> int | None:
         if text[:1] == "x" and text[1:].isdigit() and int(text[1:]) < 32:
             return int(text[1:])
         return self.isa.names["x"].get(text)
@@ -299,25 +251,80 @@ class RiscV(Target):
                 return short, found
         return None
 
-    # -- pseudo-instructions with addresses and numbers ---------------------------------------------------
+    # -- pseudo-instructions that are more than a pattern: each tells whether it took the statement ----------
 
-    def _load_number(self, parts: list[tuple[str, int]], statement: Statement, assembler: Assembler) -> None:
+    def _load_number(
+        self, mnemonic: str, parts: list[tuple[str, int]], statement: Statement, assembler: Assembler
+    ) -> bool:
         if len(parts) != 2:
             raise statement.error(f"li takes 2 operands, not {len(parts)}: write li rd, number")
         (register, _), (text, index) = parts
         value = assembler.number(text, statement, index)
-        plain = value >= 0xFFFFF800 or self._register_text(register) == 0
         if not -(1 << 31) <= value < 1 << 32:
             raise statement.error(f"li: {value} does not fit in 32 bits: -2147483648..4294967295", index)
+        is_zero = self._register(register) == 0
+        plain = value >= 0xFFFFF800 or is_zero
         value = ((value + (1 << 31)) % (1 << 32)) - (1 << 31)
         low = ((value & 0xFFF) ^ 0x800) - 0x800
         high = (value - low >> 12) & 0xFFFFF
         if high:
             self._instruction("lui", [parts[0], (str(high), index)], statement, assembler)
-        if low or not high or self._register_text(register) == 0:
-            base = register if high else "zero"
-            add = [parts[0], (base, index), (str(low), index)]
+        if low or not high or is_zero:
+            add = [parts[0], (register if high else "zero", index), (str(low), index)]
             self._instruction(".plain_addi" if plain and not high else "addi", add, statement, assembler)
+        return True
+
+    def _move(
+        self, mnemonic: str, parts: list[tuple[str, int]], statement: Statement, assembler: Assembler
+    ) -> bool:
+        if len(parts) != 2:
+            raise statement.error(f"{mnemonic} takes 2 operands, not {len(parts)}: write {mnemonic} rd, rs")
+        zero = 0 in (self._register(parts[0][0]), self._register(parts[1][0]))
+        move = [*parts, ("0", parts[1][1])]
+        return self._instruction(".plain_addi" if zero else "addi", move, statement, assembler)
+
+    def _jump(
+        self, mnemonic: str, parts: list[tuple[str, int]], statement: Statement, assembler: Assembler
+    ) -> bool:
+        if len(parts) != 1:
+            raise statement.error(f"j takes 1 operand, not {len(parts)}: write j label")
+        if self.compressed:
+            return self._instruction("c.j", parts, statement, assembler)
+        return self._instruction("jal", [("zero", parts[0][1]), *parts], statement, assembler)
+
+    def _register_jump(
+        self, mnemonic: str, parts: list[tuple[str, int]], statement: Statement, assembler: Assembler
+    ) -> bool:
+        """`jr` and `jalr` in all spellings; only without a link operand GNU as picks a 16-bit form."""
+        if not parts:
+            return False
+        implied = mnemonic == "jr" or len(parts) == 1
+        link = ("zero" if mnemonic == "jr" else "ra", parts[0][1]) if implied else parts[0]
+        rest = parts if implied else parts[1:]
+        base, index = rest[0]
+        if len(rest) > 2:
+            return False
+        if len(rest) == 2:
+            base = f"{rest[1][0]}({base})"
+        elif not base.endswith(")"):
+            number = self._register(base)
+            if implied and self.compressed and number:
+                short = self.isa["c.jr" if mnemonic == "jr" else "c.jalr"]
+                data = self.isa.encode_instruction(short, {"rs1": number}, self.revision)
+                self._emit_bytes(data, statement, assembler)
+                return True
+            base = f"0({base})"
+        reader = OperandReader(self.isa, self.revision, statement, assembler)
+        parsed = reader.read(self.isa["jalr"], [link, (base, index)])
+        self._emit(self.isa["jalr"], parsed, statement, assembler)
+        return True
+
+    def _unimplemented(
+        self, mnemonic: str, parts: list[tuple[str, int]], statement: Statement, assembler: Assembler
+    ) -> bool:
+        data = bytes(2) if self.compressed else (0xC0001073).to_bytes(4, "little")  # csrrw zero, cycle, zero
+        self._emit_bytes(data, statement, assembler)
+        return True
 
     def _pair(
         self,
@@ -349,33 +356,34 @@ class RiscV(Target):
         )
         assembler.append(fragment)
 
-    def _pair_call(self, parts: list[str], statement: Statement, assembler: Assembler) -> None:
-        link, scratch, target = parts
+    def _pair_call(
+        self, mnemonic: str, parts: list[tuple[str, int]], statement: Statement, assembler: Assembler
+    ) -> bool:
+        link, scratch, target = (text for text, _ in parts)
         first, second = f"auipc {scratch}, 0", f"jalr {link}, 0({scratch})"
         self._pair(first, second, ("R_RISCV_CALL_PLT", ""), target, statement, assembler)
+        return True
 
-    def _pair_address(self, parts: list[str], statement: Statement, assembler: Assembler) -> None:
-        register, target = parts
-        index = max(0, statement.text.find(target))
+    def _pair_address(
+        self, mnemonic: str, parts: list[tuple[str, int]], statement: Statement, assembler: Assembler
+    ) -> bool:
+        (register, _), (target, index) = parts
         try:
             value = evaluate(assembler.expression(target, statement, index), known_distance)
         except ExpressionError as error:
             raise statement.error(str(error), index) from error
         if value.is_absolute:
-            index = statement.text.find(register)
-            self._load_number(
-                [(register, index), (target, statement.text.find(target))], statement, assembler
-            )
-            return
+            return self._load_number("li", parts, statement, assembler)
         first, second = f"auipc {register}, 0", f"addi {register}, {register}, 0"
         kinds = ("R_RISCV_PCREL_HI20", "R_RISCV_PCREL_LO12_I")
         self._pair(first, second, kinds, target, statement, assembler)
+        return True
 
     def _memory_at_symbol(
         self, mnemonic: str, parts: list[tuple[str, int]], statement: Statement, assembler: Assembler
     ) -> bool:
         """`lw a0, symbol` and `sw a0, symbol, t0`: a load or store at a symbol's address."""
-        if mnemonic not in LOADS_AND_STORES or len(parts) < 2 or parts[1][0].endswith(")"):
+        if len(parts) < 2 or parts[1][0].endswith(")"):
             return False
         target = parts[1][0]
         is_load = mnemonic[0] == "l" or mnemonic == "flw"
@@ -385,7 +393,8 @@ class RiscV(Target):
         scratch = parts[0][0] if wanted == 2 else parts[2][0]
         second = f"{mnemonic} {parts[0][0]}, 0({scratch})"
         low = "R_RISCV_PCREL_LO12_I" if is_load else "R_RISCV_PCREL_LO12_S"
-        self._pair(f"auipc {scratch}, 0", second, ("R_RISCV_PCREL_HI20", low), target, statement, assembler)
+        kinds = ("R_RISCV_PCREL_HI20", low)
+        self._pair(f"auipc {scratch}, 0", second, kinds, target, statement, assembler)
         return True
 
     # -- directives ---------------------------------------------------------------------------------------
@@ -441,6 +450,20 @@ class RiscV(Target):
             if number == value:
                 return name
         return super().operand_text(kind, value) if kind != "csr" else f"0x{value:03x}"
+
+
+_SPECIAL: dict[str, Callable[[RiscV, str, list[tuple[str, int]], Statement, Assembler], bool]] = {
+    "li": RiscV._load_number,
+    "mv": RiscV._move,
+    "move": RiscV._move,
+    "j": RiscV._jump,
+    "jr": RiscV._register_jump,
+    "jalr": RiscV._register_jump,
+    "unimp": RiscV._unimplemented,
+    ".pair_call": RiscV._pair_call,
+    ".pair_address": RiscV._pair_address,
+}
+"""Pseudo-instructions with a method of their own; those with a dot are made by patterns (riscv_pseudo.py)."""
 
 
 @functools.cache

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pienn.isa.expressions import Value
 from pienn.isa.program import Align, Fragment, Layout, Relocation, Section
-from pienn.isa.source import Statement
+from pienn.isa.source import AssemblyError, Statement
 from pienn.isa.table import Isa, load
 
 if TYPE_CHECKING:
@@ -77,9 +77,8 @@ class Target:
         """A data word that holds an address: note the relocation, return the number to store now."""
         kind = self.data_relocations.get(width)
         if kind is None or value.plus is None or value.minus is not None:
-            raise layout_error(
-                fragment, f"an address or difference like this does not fit in {width} byte(s)"
-            )
+            problem = f"an address or difference like this does not fit in {width} byte(s)"
+            raise AssemblyError(fragment.location, problem)
         layout.section_of(fragment).relocations.append(
             Relocation(place, kind, value.plus, value.constant, fragment.location)
         )
@@ -118,12 +117,6 @@ def renumber(section: Section) -> None:
     """Restore fragment indices after a target inserted or removed fragments."""
     for index, fragment in enumerate(section.fragments):
         fragment.index = index
-
-
-def layout_error(fragment: Fragment, text: str) -> Exception:
-    from pienn.isa.source import AssemblyError
-
-    return AssemblyError(fragment.location, text)
 
 
 def create(name: str, revision: int | None) -> Target:
