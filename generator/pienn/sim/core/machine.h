@@ -90,6 +90,7 @@ struct Machine {
     } regions[64];
     // memory model
     bool timing;
+    bool costs[SIM_KINDS]; // accesses of this kind of memory may wait: ask memory_cost
     SimMemoryShape shape;
     Cache l1, l2;
     uint32_t recent[2][RECENT];    // lines known to be in L1 (0) and known to be dirty there (1); ~0: none
@@ -106,6 +107,7 @@ void memory_write_slow(Machine *m, uint32_t pc, uint32_t address, const void *da
 void memory_check(Machine *m, uint32_t pc, uint32_t address, uint32_t size, bool write);
 void memory_cost(Machine *m, uint32_t address, uint32_t size, bool write);
 void memory_shape(Machine *m, const SimMemoryShape *shape);
+void memory_set_timing(Machine *m, bool enabled);
 void memory_empty_caches(Machine *m);
 
 // The page of decoded instructions that holds pc; stops the run when pc cannot be executed.

@@ -157,7 +157,7 @@ void memory_check(Machine *m, uint32_t pc, uint32_t address, uint32_t size, bool
     uint8_t mask = SIM_DECLARED | (write ? SIM_CONSTANT | SIM_WATCH_WRITE : SIM_WRITTEN | SIM_WATCH_READ);
     uint8_t wanted = write ? SIM_DECLARED : SIM_DECLARED | SIM_WRITTEN;
     if (pc == m->watch_passed)
-        mask &= (uint8_t)~(SIM_WATCH_READ | SIM_WATCH_WRITE);
+        mask &= (uint8_t) ~(SIM_WATCH_READ | SIM_WATCH_WRITE);
     uint32_t inside = PAGE_SIZE - (address & (PAGE_SIZE - 1));
     for (uint32_t done = 0; done < size;) { // at most two pages
         uint32_t piece = inside < size - done ? inside : size - done;
@@ -197,10 +197,20 @@ void memory_empty_caches(Machine *m) {
     memset(m->last_fill, 0xff, sizeof m->last_fill);
 }
 
+void memory_set_timing(Machine *m, bool enabled) {
+    const SimMemoryShape *shape = &m->shape;
+    m->timing = enabled;
+    for (int kind = 0; kind < SIM_KINDS; kind++)
+        m->costs[kind] =
+            enabled && (shape->cached[kind] || shape->first[kind] || shape->per_8_bytes_x16[kind] ||
+                        shape->write_first[kind] || shape->write_per_8_bytes_x16[kind]);
+}
+
 void memory_shape(Machine *m, const SimMemoryShape *shape) {
     m->shape = *shape;
     cache_shape(&m->l1, &shape->l1);
     cache_shape(&m->l2, &shape->l2);
+    memory_set_timing(m, m->timing);
     memory_empty_caches(m);
 }
 

@@ -129,7 +129,7 @@ void sim_disable_units(Machine *m, uint32_t units) {
     m->disabled_units = units;
 }
 void sim_set_timing(Machine *m, int enabled) {
-    m->timing = enabled;
+    memory_set_timing(m, enabled);
 }
 void sim_set_memory_shape(Machine *m, const SimMemoryShape *shape) {
     memory_shape(m, shape);

@@ -47,7 +47,8 @@
 #endif
 
 static ALWAYS_INLINE void account(Machine *m, uint32_t address, uint32_t size, bool write) {
-    SimTraffic *traffic = &m->traffic[m->page_kind[address >> PAGE_BITS]];
+    const uint8_t kind = m->page_kind[address >> PAGE_BITS];
+    SimTraffic *traffic = &m->traffic[kind];
     if (write) {
         traffic->writes++;
         traffic->written_bytes += size;
@@ -55,7 +56,8 @@ static ALWAYS_INLINE void account(Machine *m, uint32_t address, uint32_t size, b
         traffic->reads++;
         traffic->read_bytes += size;
     }
-    if (m->timing && m->recent[write][(address >> m->l1.line_shift) % RECENT] != address >> m->l1.line_shift)
+    if (m->costs[kind] &&
+        m->recent[write][(address >> m->l1.line_shift) % RECENT] != address >> m->l1.line_shift)
         memory_cost(m, address, size, write);
 }
 
