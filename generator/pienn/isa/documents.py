@@ -23,7 +23,7 @@ def show(isa: Isa, instruction: Instruction) -> str:
             lines.append(f"    {name} is always {_value_word(instruction.operand(name), value)}")
     lines.append("")
     lines += [f"  {name:<12} {text}" for name, text in _facts(instruction) if text]
-    lines += [f"  note         {note}" for note in instruction.notes]
+    lines += [f"  note         {note}" for note in (*instruction.notes, *_spellings(isa, instruction))]
     return "\n".join(lines).rstrip()
 
 
@@ -155,11 +155,30 @@ def _facts(instruction: Instruction) -> list[tuple[str, str]]:
         ("writes", _states(instruction.writes)),
         ("memory", ", ".join(memory)),
         ("flow", ", ".join(instruction.flow)),
-        ("short for", instruction.expansion[0] if instruction.expansion else ""),
+        ("short for", _pattern(instruction)),
         ("extension", instruction.extension),
         ("issue class", instruction.issue_class),
         ("confidence", instruction.confidence),
     ]
+
+
+def _pattern(instruction: Instruction) -> str:
+    """The instruction that a short form stands for, e.g. `addi rd=rd rs1=rd imm=imm`."""
+    if instruction.expansion is None:
+        return ""
+    mnemonic, values = instruction.expansion
+    return " ".join([mnemonic, *(f"{name}={value}" for name, value in values.items())])
+
+
+def _spellings(isa: Isa, instruction: Instruction) -> list[str]:
+    notes: list[str] = []
+    for (name, revision), mnemonic in isa.aliases.items():
+        where = f"On revision {revision}: " if revision is not None else ""
+        if name == instruction.mnemonic:
+            notes.append(f"{where}another spelling of {mnemonic}.")
+        elif mnemonic == instruction.mnemonic:
+            notes.append(f"{where}also written {name}.")
+    return notes
 
 
 def _states(states: tuple[State, ...]) -> str:
