@@ -133,6 +133,10 @@ def test_a_file_that_includes_itself_is_refused(tmp_path: Path) -> None:
         assemble(source, "esp32p4")
 
 
+def test_a_comment_that_starts_like_a_directive_is_a_comment() -> None:
+    assert words("# if the loop ends here\n.word 1 # define\n#comment\n.word 2") == [1, 2]
+
+
 def test_headers_beside_the_source_win_over_those_of_the_working_directory(
     tmp_path: Path, monkeypatch
 ) -> None:

@@ -121,7 +121,7 @@ class Assembler:
             self.align(section.alignment, None, None, self.statement, 1)
 
     def include_text(self, text: str, name: str) -> None:
-        if needs_preprocessor(text) or self.defines:
+        if needs_preprocessor(text, name) or self.defines:
             defines = {**self.target.predefined_macros(), **self.defines}
             text = preprocess(text, name, self.include, defines)
         if len(self.feed.stack) >= MAXIMUM_DEPTH:

@@ -51,13 +51,14 @@ class Statement:
 
 
 _DIRECTIVE = re.compile(
-    r"^[ \t]*#[ \t]*(include|define|undef|if|ifdef|ifndef|elif|else|endif|error|pragma)\b", re.M
+    r"^[ \t]*#(include|define|undef|if|ifdef|ifndef|elif|else|endif|error|pragma)\b", re.M
 )
 _MARKER = re.compile(r'^#\s*(?:line\s+)?(\d+)\s+"((?:[^"\\]|\\.)*)"')
 
 
-def needs_preprocessor(text: str) -> bool:
-    return _DIRECTIVE.search(text) is not None
+def needs_preprocessor(text: str, file: str) -> bool:
+    """Whether the text has `#` directives; `# if` with a space is a comment, and `.s` files are never preprocessed."""
+    return not file.endswith(".s") and _DIRECTIVE.search(text) is not None
 
 
 def preprocess(text: str, file: str, include: Sequence[str | Path], defines: dict[str, str]) -> str:
