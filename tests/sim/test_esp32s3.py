@@ -8,8 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from esp32s3_calls import START, make_calls
-from esp32s3_random import BASE, CPU, HEADER, differences, elf, make_program, run_in_qemu, run_in_simulator
-
+from esp32s3_random import (
+    BASE,
+    CPU,
+    HEADER,
+    differences,
+    elf,
+    make_program,
+    run_in_qemu,
+    run_in_simulator,
+)
 from pienn.isa.assembler import assemble
 from pienn.sim.machine import Machine
 from pienn.sim.memory_map import Region
@@ -62,7 +70,11 @@ def test_windows_spill_and_fill_as_in_qemu(tool, tmp_path: Path) -> None:
         path = tmp_path / "calls.elf"
         path.write_bytes(elf(make_calls(seed, functions).code))
         path.chmod(0o755)
-        done = subprocess.run([tool("qemu-xtensa"), "-cpu", CPU, str(path)], capture_output=True, timeout=60)
+        done = subprocess.run(
+            [tool("qemu-xtensa"), "-cpu", CPU, str(path)],
+            capture_output=True,
+            timeout=60,
+        )
         small, output = run_calls(seed, functions, pane_mask=7)
         assert output == done.stdout, f"make_calls({seed}, {functions}) differs"
         large, same = run_calls(seed, functions, pane_mask=15)
@@ -89,7 +101,9 @@ triangle:                   # n + (n - 1) + ... + 1 by recursion
 
 
 @pytest.mark.parametrize("checks", [Check(0), Check.MEMORY], ids=["plain", "checked"])
-def test_recursion_deeper_than_the_register_file_spills_to_the_stack(checks: Check) -> None:
+def test_recursion_deeper_than_the_register_file_spills_to_the_stack(
+    checks: Check,
+) -> None:
     machine = Machine("esp32s3", checks=checks)
     machine.load(assemble(RECURSION, "esp32s3"))
     assert machine.call("triangle", 5).value == 15
@@ -187,7 +201,10 @@ def test_high_halves_of_products() -> None:
         out = np.zeros(2, np.uint32)
         machine.call("high", x, y, out)
         signed = [v - (1 << 32) if v >> 31 else v for v in (x, y)]
-        assert out.tolist() == [x * y >> 32, signed[0] * signed[1] >> 32 & 0xFFFF_FFFF], (x, y)
+        assert out.tolist() == [
+            x * y >> 32,
+            signed[0] * signed[1] >> 32 & 0xFFFF_FFFF,
+        ], (x, y)
         machine.release_buffers()
 
 
@@ -253,3 +270,59 @@ def test_step_sequences_divide_correctly() -> None:
         assert np.float32(quotient) == x / y, (x, y)
         value = machine.call("reciprocal", float(y)).float_value
         assert abs(value * float(y) - 1) < 2.0**-22, y
+
+
+GUARDED = """
+    .text
+    .global writes_system_register
+    .align 4
+writes_system_register:
+    entry a1, 32
+    wsr.sar a2
+    wsr.cpenable a2
+    retw
+    .global uses_pie
+    .align 4
+uses_pie:
+    entry a1, 32
+    ee.zero.accx
+    retw
+    .global reads_unwritten_q
+    .align 4
+reads_unwritten_q:
+    entry a1, 32
+    ee.zero.q q1
+    ee.andq q2, q1, q1
+    ee.orq q2, q1, q3
+    retw
+"""
+
+
+def test_a_write_of_a_system_register_stops_a_checked_call() -> None:
+    machine = Machine("esp32s3")
+    machine.load(assemble(GUARDED, "esp32s3"))
+    with pytest.raises(SimulationStop, match="0xe0"):
+        machine.call("writes_system_register", 0)
+    machine.call("writes_system_register", 9, checks=Check(0))
+    assert machine.state("cpenable")[0] == 9
+
+
+def test_pie_stops_where_the_coprocessor_is_off() -> None:
+    """By Machine.forbid, and by the program's own CPENABLE without bit 3."""
+    machine = Machine("esp32s3")
+    machine.load(assemble(GUARDED, "esp32s3"))
+    machine.call("uses_pie")
+    machine.forbid(pie=True)
+    with pytest.raises(SimulationStop, match="coprocessor"):
+        machine.call("uses_pie")
+    machine.forbid()
+    machine.call("writes_system_register", 7, checks=Check(0))
+    with pytest.raises(SimulationStop, match="coprocessor"):
+        machine.call("uses_pie")
+
+
+def test_an_unwritten_q_register_stops_the_run_on_request() -> None:
+    machine = Machine("esp32s3", checks=Check.PIE_INIT)
+    machine.load(assemble(GUARDED, "esp32s3"))
+    with pytest.raises(SimulationStop, match="q3"):
+        machine.call("reads_unwritten_q")

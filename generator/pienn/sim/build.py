@@ -192,7 +192,9 @@ def implemented(target: str) -> dict[str, list[str]]:
             raise PiennError(f"{target}: instruction {name} is given a meaning twice")
         found[name] = operands
     if not found:
-        raise PiennError(f"{target}: no instruction with a meaning found in {CORE}; is the installation complete?")
+        raise PiennError(
+            f"{target}: no instruction with a meaning found in {CORE}; is the installation complete?"
+        )
     return found
 
 
@@ -398,7 +400,7 @@ class _Tables:
 def _unit(instruction: Instruction) -> int:
     """Coprocessor number: 1 FPU, 2 PIE, 0 none."""
     kinds = {o.kind for o in instruction.operands} | {s.name for s in instruction.reads}
-    if instruction.issue_class.startswith("pie") or "q" in kinds:
+    if instruction.issue_class.startswith("pie") or "q" in kinds or "CPENABLE" in kinds:
         return 2
     return 1 if "f" in kinds else 0
 

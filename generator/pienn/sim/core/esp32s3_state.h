@@ -35,6 +35,9 @@ enum SpecialRegister {
     SR_EXCVADDR = 238,
 };
 
+// Bits of CPENABLE.
+enum { CP_FPU = 1 << 0, CP_PIE = 1 << 3 };
+
 // Bits of PS.
 enum {
     PS_INTLEVEL = 15,
