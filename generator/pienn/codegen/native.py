@@ -121,6 +121,11 @@ def _process_folder() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="pienn-layers-")
 
 
+def reference_library() -> ctypes.CDLL:
+    """The reference layers of this machine, to call one by one."""
+    return ctypes.CDLL(str(_layers(Path(_process_folder().name))))
+
+
 class Native:
     """A plan as a shared library of this machine; use as a context manager, or call close()."""
 

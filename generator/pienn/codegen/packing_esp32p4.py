@@ -11,6 +11,15 @@ conv2d_s8
     4 vectors     weights that stay in registers; bodies without them have the shifts in the fourth
     vectors       the other weights, in order
     1 vector      shifts (bodies with resident weights)
+
+fully_connected_s8
+    word 0        bytes of x that are taken 64 at a time
+    word 1        bytes of the record
+    word 2        bytes of x after those
+    16 int32      folded bias, its quarters in the order 0, 2, 1, 3
+    1 vector      shifts
+    vectors       weights, zero up to a multiple of 16 elements of x
+
 A weight vector holds the weights of 16 outputs for one input.
 """
 
@@ -18,12 +27,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 
 from pienn.codegen.packing import LANES, Filter
 
 RESIDENT = 4  # vectors
+HEAD_BYTES = 16
 
 
 class Conv2dBody(IntEnum):
@@ -162,7 +173,24 @@ def records(
     bias = packed.bias.reshape(blocks, LANES).view(np.int8).reshape(blocks, 4, LANES)
     parts = [bias, kept, stream, shifts] if resident else [bias, kept, stream]
     vectors = np.concatenate(parts, axis=1)
-    size = 4 * 4 + vectors.shape[1] * LANES
-    header = np.array([body, size, run, -stream.shape[1] * LANES], np.int32)
-    heads = np.broadcast_to(header, (blocks, 4)).copy().view(np.uint8)
+    size = HEAD_BYTES + vectors.shape[1] * LANES
+    return with_heads(vectors, (body, size, run, -stream.shape[1] * LANES))
+
+
+def fully_connected_blocks(packed: Filter, depth: int) -> np.ndarray:
+    """All records as uint8; `packed.weights` is `[blocks, depth, 16]` as packing.filter_of makes it."""
+    blocks = packed.weights.shape[0]
+    padded = rounded_up(depth, LANES)
+    weights = np.pad(packed.weights, ((0, 0), (0, padded - depth), (0, 0)))
+    shifts = packed.shift.view(np.int8).reshape(blocks, 1, LANES)
+    bias = packed.bias.reshape(blocks, 4, 4)[:, [0, 2, 1, 3]].copy().view(np.int8).reshape(blocks, 4, LANES)
+    vectors = np.concatenate([bias, shifts, weights], axis=1)
+    by_four = padded // (4 * LANES) * 4 * LANES
+    return with_heads(vectors, (by_four, HEAD_BYTES + vectors.shape[1] * LANES, padded - by_four, 0))
+
+
+def with_heads(vectors: np.ndarray, head: tuple[int, int, int, int]) -> np.ndarray:
+    """The four words before the vectors of every block, int8 `[blocks, vectors, 16]`; uint8."""
+    blocks = vectors.shape[0]
+    heads = np.broadcast_to(np.array(head, np.int32), (blocks, 4)).copy().view(np.uint8)
     return np.concatenate([heads, vectors.reshape(blocks, -1).view(np.uint8)], axis=1).reshape(-1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from math import prod
 from typing import Any
 
@@ -20,6 +21,9 @@ from pienn.plan.plan import Call
 from pienn.plan.views import View
 
 RANK = 4
+LOWEST, HIGHEST = -128, 127
+CHIP_PACKING = {"p4": "pienn.codegen.packing_esp32p4", "s3": "pienn.codegen.packing_esp32s3"}
+"""Version of a kernel -> the module that packs its constants."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +35,27 @@ class Parameters:
 
 
 def parameters_of(graph: Graph, call: Call) -> Parameters:
-    """The struct of one call."""
-    return BY_KERNEL[call.kernel.name](graph, call)
+    """The struct of one call; a chip's own kernel gets its constants as that chip packs them."""
+    given = BY_KERNEL[call.kernel.name](graph, call)
+    if call.version == "ref":
+        return given
+    packing_of_chip = import_module(CHIP_PACKING[call.version])
+    arrays, fields = packing_of_chip.chip_parameters(
+        call.kernel.name, given.arrays, given.fields, _range(call)
+    )
+    return Parameters(arrays, fields)
+
+
+def _range(call: Call) -> tuple[int, int]:
+    """The smallest and largest stored value that the first operand can have, padding included."""
+    if not call.op.operands:
+        return LOWEST, HIGHEST
+    producer = call.op.operands[0].owner
+    clamped = producer.parameters if isinstance(producer, PiennOp) else {}
+    low, high = clamped.get("minimum", LOWEST), clamped.get("maximum", HIGHEST)
+    assert isinstance(low, int) and isinstance(high, int)
+    zero = encoding_of(call.op.operands[0]).zero_point
+    return min(low, zero), max(high, zero)
 
 
 def image(view: View) -> dict[str, int]:

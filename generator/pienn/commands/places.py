@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from pienn.codegen.native import Native
+from pienn.commands.simulated import Simulated
 from pienn.ir import interpreter
 from pienn.ir.graph import Graph
 from pienn.plan.plan import Plan
@@ -74,6 +75,15 @@ def native_place(native: Native, plan: Plan) -> Place:
         return taps | results_by_port(plan.graph, outputs)
 
     return Place("c", run)
+
+
+def simulated_place(target: str, simulated: Simulated) -> Place:
+    def run(inputs: Sequence[np.ndarray]) -> Arrays:
+        taps: Arrays = {}
+        outputs = simulated.run(inputs, taps)
+        return taps | results_by_port(simulated.plan.graph, outputs)
+
+    return Place(target, run)
 
 
 def torch_place(lowered: Any) -> Place:

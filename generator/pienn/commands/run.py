@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
 
 from pienn.codegen.native import Native
 from pienn.commands.arrays import read_arrays, to_graph, to_torch
+from pienn.commands.cycles import figures, layer_row, print_table
 from pienn.commands.models import Source, source_options
 from pienn.commands.results import json_option, write_json
+from pienn.commands.simulated import LayerCycles, Simulated
 from pienn.errors import PiennError
 from pienn.passes.pipeline import pipeline
-from pienn.plan.plan import plan
+from pienn.plan.plan import TARGETS, plan
 
 
 @click.command()
 @source_options
+@click.option("--target", type=click.Choice(TARGETS), default="host", show_default=True, help="Where to run.")
 @click.option(
-    "--target", type=click.Choice(["host"]), default="host", show_default=True, help="Where to run."
+    "--memory", default="ideal", show_default=True, help="Memory model of the chip: ideal, esp32p4@360, ..."
+)
+@click.option(
+    "--weights-in",
+    type=click.Choice(["SRAM", "flash", "PSRAM"]),
+    default="SRAM",
+    show_default=True,
+    help="Memory of the chip that holds the weights.",
+)
+@click.option(
+    "--revision", type=click.Choice(["1", "3"]), default="3", show_default=True, help="ESP32-P4 revision."
 )
 @click.option(
     "--input", "input_file", type=click.Path(path_type=Path), required=True, help="Inputs (.npy, .npz)."
@@ -29,26 +43,39 @@ from pienn.plan.plan import plan
 )
 @json_option
 def run(
-    source: Source, target: str, input_file: Path, output_file: Path | None, json_file: str | None
+    source: Source,
+    target: str,
+    memory: str,
+    weights_in: str,
+    revision: str,
+    input_file: Path,
+    output_file: Path | None,
+    json_file: str | None,
 ) -> None:
-    """Run MODEL on every input of a file.
+    """Run MODEL on every input of a file: in C on this machine, or kernel by kernel on a simulated chip.
 
     Inputs are in the torch module's layout with batch axis: float32 reals, or int8 stored values. Results are the
     stored int8 values in torch layout; real = (q - zero_point) * 2^exponent with the figures that are printed.
 
     \b
     pienn run model.pie --input images.npy --output scores.npy
+    pienn run model.pie --target esp32p4 --memory esp32p4@360 --weights-in flash --input images.npy
     """
     graph = source.graph()
     arrays = read_arrays(input_file, graph.inputs)
     stored = [to_graph(array, port) for array, port in zip(arrays, graph.inputs)]
     planned = plan(pipeline(graph, target), target)
-    with Native(planned) as native:
-        outputs = native.run(stored)
+    simulated = None
+    if target == "host":
+        with Native(planned) as native:
+            outputs = native.run(stored)
+    else:
+        simulated = Simulated(planned, memory, weights_in, int(revision))
+        outputs = simulated.run(stored)
     results = {port.name: to_torch(array, port.permutation) for port, array in zip(graph.outputs, outputs)}
     if output_file is not None:
         save(output_file, results)
-    report = {
+    report: dict[str, Any] = {
         "target": target,
         "inputs": len(stored[0]),
         "macs": planned.macs,
@@ -61,21 +88,18 @@ def run(
             }
             for port in graph.outputs
         ],
-        "layers": [
-            {
-                "name": call.op.layer,
-                "op": call.op.short_name,
-                "kernel": call.kernel.name,
-                "macs": call.macs,
-                "why": call.why,
-            }
-            for call in planned.calls
-        ],
     }
+    if simulated is not None:
+        report |= {"memory": memory, "weights_in": weights_in, **figures(simulated, len(stored[0]))}
+    else:
+        report["layers"] = [layer_row(LayerCycles(call), 1) for call in planned.calls]
     write_json(report, json_file)
     if json_file == "-":
         return
-    print(f"{len(stored[0])} inputs, {planned.macs} MAC each, on the host in reference C")
+    if simulated is not None:
+        print_table(simulated, len(stored[0]))
+    else:
+        print(f"{len(stored[0])} inputs, {planned.macs} MAC each, on the host in reference C")
     for port in graph.outputs:
         array = results[port.name]
         print(f"{port.name}: int8 {list(array.shape)}, real = (q - {port.zero_point}) * 2^{port.exponent}")

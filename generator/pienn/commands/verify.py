@@ -22,13 +22,15 @@ from pienn.commands.places import (
     first_difference,
     interpreter_place,
     native_place,
+    simulated_place,
     torch_place,
 )
 from pienn.commands.progress import progress
 from pienn.commands.results import json_option, write_json
+from pienn.commands.simulated import Simulated
 from pienn.ir.graph import Graph
 from pienn.passes.pipeline import stages
-from pienn.plan.plan import plan
+from pienn.plan.plan import TARGETS, plan
 
 DEFAULT_INPUTS = 16
 
@@ -39,7 +41,11 @@ DEFAULT_INPUTS = 16
     "--inputs", "input_file", type=click.Path(path_type=Path), help="Inputs to compare on (.npy, .npz)."
 )
 @click.option(
-    "--target", "targets", type=click.Choice(["host"]), multiple=True, default=["host"], help="Where to run."
+    "--target",
+    "targets",
+    type=click.Choice(TARGETS),
+    multiple=True,
+    help="Chip to simulate too; may be repeated.",
 )
 @click.option("--dump", type=click.Path(path_type=Path), help="Folder for every intermediate tensor as .npy.")
 @json_option
@@ -81,11 +87,13 @@ def verify(
 
     places.append(interpreter_place("interpreter", graph))
     final = graph
-    for name, final in stages(graph, targets[0]):
+    for name, final in stages(graph, "host"):
         places.append(interpreter_place(f"after {name}", final))
-    planned = plan(final, targets[0])
+    planned = plan(final)
     with Native(planned) as native:
         places.append(native_place(native, planned))
+        chips = [target for target in targets if target != "host"]
+        places += [simulated_place(target, Simulated(plan(final, target))) for target in chips]
         difference, compared = compare(
             places,
             inputs,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
@@ -26,15 +26,16 @@ def versions(target: str) -> dict[str, str]:
     return {kernel.name: kernel.p4 if target == "esp32p4" else kernel.s3 for kernel in read_kernels()}
 
 
-def chip_calls(calls: Iterable[Call], target: str, assignment: Assignment) -> Iterator[Call]:
+def chip_calls(calls: Iterable[Call], target: str, assignment: Assignment, simd: bool) -> Iterator[Call]:
     """The calls with halos filled before an image is written, padded windows, whole vectors, and versions."""
+    chosen = versions(target) if simd else {}
     surrounded: set[str] = set()
     for call in calls:
         margins = assignment.margins.get(call.writes.storage, Margins())
         if not margins.empty and call.writes.storage not in surrounded:
             surrounded.add(call.writes.storage)
-            yield _versioned(_halo(call, margins, assignment), target)
-        yield _versioned(_widened(_padded(call, assignment), assignment), target)
+            yield _versioned(_halo(call, margins, assignment), chosen)
+        yield _versioned(_widened(_padded(call, assignment)), chosen)
 
 
 def _halo(call: Call, margins: Margins, assignment: Assignment) -> Call:
@@ -74,7 +75,7 @@ def _padded(call: Call, assignment: Assignment) -> Call:
     return replace(call, reads=(window, *call.reads[1:]), padded=True)
 
 
-def _widened(call: Call, assignment: Assignment) -> Call:
+def _widened(call: Call) -> Call:
     """Elementwise calls over whole vectors: the surplus lanes of a pixel are computed too, they belong to it."""
     if call.kernel.name not in ELEMENTWISE:
         return call
@@ -92,11 +93,12 @@ def _widened(call: Call, assignment: Assignment) -> Call:
     return replace(call, reads=tuple(wide[:-1]), writes=wide[-1])
 
 
-def _versioned(call: Call, target: str) -> Call:
+def _versioned(call: Call, chosen: Mapping[str, str]) -> Call:
     """The chip's version of the kernel, or the reference and the reason."""
-    version = versions(target).get(call.kernel.name, "ref")
+    version = chosen.get(call.kernel.name, "ref")
     if version == "ref":
-        return replace(call, why=f"reference: {call.kernel.name} has no version for this chip")
+        reason = f"{call.kernel.name} has no version for this chip" if chosen else "asked for"
+        return replace(call, why=f"reference: {reason}")
     reason = refusal(call)
     if reason is not None:
         return replace(call, why=f"reference: {reason}")
@@ -112,8 +114,9 @@ def refusal(call: Call) -> str | None:
     if name == "conv2d_s8":
         if op.parameters["groups"] != 1:
             return "groups of several channels"
-        few = shape_of(op.operands[0])[2] <= FEW_CHANNELS
-        return _unaligned(images[1:] if few else images)
+        if shape_of(op.operands[0])[2] <= FEW_CHANNELS:
+            return "few channels"
+        return _unaligned(images)
     if name in ("depthwise_conv2d_s8", "max_pool2d_s8", "avg_pool2d_s8"):
         return _unaligned(images)
     if name in ELEMENTWISE:

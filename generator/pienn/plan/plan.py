@@ -72,6 +72,8 @@ class Plan:
     arena: Placement
     storages: dict[str, str]
     """Storage name -> 'input', 'output', 'constant' or 'arena'."""
+    sizes: dict[str, int] = field(default_factory=dict)
+    """Storage name -> bytes."""
     copies_out: tuple[tuple[SSAValue, int], ...] = field(default=())
     """Values that reach a result only by a copy after the last call: (value, result number)."""
 
@@ -123,8 +125,11 @@ class Plan:
         }
 
 
-def plan(graph: Graph, target: str = "host") -> Plan:
-    """Choose kernels and lay out memory; raises PiennError for an unknown target."""
+def plan(graph: Graph, target: str = "host", simd: bool = True) -> Plan:
+    """Choose kernels and lay out memory; raises PiennError for an unknown target.
+
+    simd: on a chip, whether its own kernels are called; without them the reference runs in the same layout.
+    """
     if target not in TARGETS:
         raise PiennError(f"unknown target {target!r}: one of {', '.join(TARGETS)}")
     layouts = None
@@ -138,7 +143,7 @@ def plan(graph: Graph, target: str = "host") -> Plan:
     views = assignment.views
     calls = tuple(_calls(ops, views))
     if layouts is not None:
-        calls = tuple(chip_calls(calls, target, assignment))
+        calls = tuple(chip_calls(calls, target, assignment, simd))
     copies_out = tuple(
         (value, index) for index, value in enumerate(results) if views[value].storage != f"output:{index}"
     )
@@ -151,7 +156,7 @@ def plan(graph: Graph, target: str = "host") -> Plan:
         if assignment.kinds[storage] == "arena" and storage in lifetimes.spans
     ]
     tensors = _tensors(graph, arguments, calls, views, len(calls))
-    return Plan(graph, target, calls, tensors, place(buffers), assignment.kinds, copies_out)
+    return Plan(graph, target, calls, tensors, place(buffers), assignment.kinds, assignment.sizes, copies_out)
 
 
 def _calls(ops: list[PiennOp], views: Mapping[SSAValue, View]):

@@ -1,0 +1,195 @@
+"""A planned network on the simulated chip, kernel by kernel: results to the bit, cycles, bytes moved per memory."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+
+import numpy as np
+
+from pienn.codegen.native import reference_library
+from pienn.codegen.parameters import Parameters, parameters_of
+from pienn.codegen.structs import struct_bytes
+from pienn.component import component_folder
+from pienn.isa.assembler import assemble
+from pienn.isa.object import Object
+from pienn.plan.plan import Call, Plan
+from pienn.plan.views import View
+from pienn.sim.machine import Machine, Result
+from pienn.sim.memory_models import preset
+
+READ_AHEAD = 48  # PIENN_READ_AHEAD of include/pienn/tensor.h
+POISON = 0x5A
+PEAK = 16  # MAC per cycle
+
+
+@dataclass
+class LayerCycles:
+    """What one call cost, summed over all inputs; `cycles` is None where the reference had to do it."""
+
+    call: Call
+    cycles: int | None = None
+    instructions: int = 0
+    moved: dict[str, int] = field(default_factory=dict)
+    """Bytes read and written, by memory."""
+
+    def add(self, result: Result) -> None:
+        self.cycles = (self.cycles or 0) + result.cycles
+        self.instructions += result.instructions
+        for memory, traffic in result.traffic.items():
+            moved = traffic.read_bytes + traffic.written_bytes
+            if moved:
+                self.moved[memory] = self.moved.get(memory, 0) + moved
+
+
+@cache
+def kernel_object(target: str, kernel: str, revision: int) -> Object:
+    """The assembled source of one kernel."""
+    folder = component_folder() / "src_asm" / target
+    return assemble(folder / f"{kernel}.S", target, revision=revision, include=[folder])
+
+
+class Simulated:
+    """A plan loaded into a simulated chip.
+
+    memory: name of a memory model; weights: the memory that the constants lie in (`SRAM`, `flash`, `PSRAM`).
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        memory: str = "ideal",
+        weights: str = "SRAM",
+        revision: int = 3,
+        checked: bool = True,
+    ):
+        self.plan, self.revision = plan, revision
+        self.model = preset(memory)
+        arguments = {} if checked else {"checks": 0}
+        self.machine = Machine(plan.target, revision=revision, memory=memory, **arguments)  # pyright: ignore[reportArgumentType]
+        self.code_bytes = 0
+        for kernel in sorted({call.kernel.name for call in plan.calls if call.version != "ref"}):
+            compiled = kernel_object(plan.target, kernel, revision)
+            self.machine.load(compiled)
+            self.code_bytes += sum(len(section.data) for section in compiled.sections.values())
+        self.layers = [LayerCycles(call) for call in plan.calls]
+        self.constant_bytes = 0
+        self._addresses = self._allocate(weights)
+        self._parameters = [self._prepare(call, weights) for call in plan.calls]
+
+    def _allocate(self, weights: str) -> dict[str, int]:
+        """Addresses of inputs, outputs, constants and the arena's storages."""
+        plan, machine = self.plan, self.machine
+        addresses = {}
+        # Surplus lanes and what is read ahead may hold anything: a pattern shows whether it reaches a result.
+        arena = machine.buffer(np.full(plan.arena.total + READ_AHEAD, POISON, np.int8), name="arena")
+        for storage, kind in plan.storages.items():
+            if kind == "arena" and storage in plan.arena.offsets:
+                addresses[storage] = arena.address + plan.arena.offsets[storage]
+            elif kind in ("input", "output"):
+                port = (plan.graph.inputs if kind == "input" else plan.graph.outputs)[
+                    int(storage.split(":")[1])
+                ]
+                addresses[storage] = machine.buffer(int(np.prod(port.shape)), np.int8, name=port.name).address
+            elif kind == "constant":
+                name = storage.split(":", 1)[1]
+                addresses[storage] = self._constant(plan.graph.weights[name], name, weights)
+        return addresses
+
+    def _constant(self, array: np.ndarray, name: str, memory: str) -> int:
+        """An array, followed by what kernels may read ahead."""
+        data = array.tobytes()
+        self.constant_bytes += len(data)
+        padded = np.frombuffer(data + bytes(READ_AHEAD), np.uint8)
+        return self.machine.buffer(padded, name=name, memory=memory, constant=True).address
+
+    def _prepare(self, call: Call, weights: str) -> tuple[Parameters, int]:
+        """The call's constants and parameter struct in simulated memory."""
+        parameters = parameters_of(self.plan.graph, call)
+        pointers = {}
+        if call.version != "ref":
+            pointers = {
+                name: self._constant(array, f"{call.op.layer} {name}", weights)
+                for name, array in parameters.arrays.items()
+            }
+        data = struct_bytes(call.kernel.name, pointers, parameters.fields)
+        struct = np.frombuffer(data, np.uint8)
+        return parameters, self.machine.buffer(
+            struct, name=f"{call.op.layer} parameters", constant=True
+        ).address
+
+    def run(
+        self, inputs: Sequence[np.ndarray], taps: dict[str, np.ndarray] | None = None
+    ) -> list[np.ndarray]:
+        """As Native.run: stored int8 in graph layout with batch axis; cycles add up in `layers`."""
+        graph = self.plan.graph
+        outputs = [np.zeros((len(inputs[0]), *port.shape), np.int8) for port in graph.outputs]
+        collected: dict[str, list[np.ndarray]] = {}
+        for index in range(len(inputs[0])):
+            for number, array in enumerate(inputs):
+                self.machine.write(self._addresses[f"input:{number}"], np.ascontiguousarray(array[index]))
+            for layer, (parameters, struct) in zip(self.layers, self._parameters):
+                self._step(layer, parameters, struct)
+                if taps is not None and layer.call.margins is None:
+                    tensor = self.plan.tensors[layer.call.op.result]
+                    collected.setdefault(tensor.name, []).append(self._read(tensor.view))
+            for number, array in enumerate(outputs):
+                data = self.machine.read(self._addresses[f"output:{number}"], array[index].size)
+                array[index] = np.frombuffer(data, np.int8).reshape(array.shape[1:])
+        if taps is not None:
+            # A concatenation that takes several copies is complete after the last one of each input.
+            for name, arrays in collected.items():
+                each = len(arrays) // len(inputs[0])
+                taps[name] = np.stack(arrays[each - 1 :: each])
+        return outputs
+
+    def _address(self, view: View) -> int:
+        return self._addresses[view.storage] + view.offset
+
+    def _step(self, layer: LayerCycles, parameters: Parameters, struct: int) -> None:
+        call = layer.call
+        target = self._addresses[call.writes.storage] if call.margins else self._address(call.writes)
+        operands = [self._address(view) for view in call.reads] or [0]
+        if call.version == "ref":
+            self._step_on_host(call, parameters, operands, target)
+            return
+        layer.add(self.machine.call(f"pienn_{call.kernel.name}_{call.version}", *operands, target, struct))
+
+    def _step_on_host(self, call: Call, parameters: Parameters, operands: Sequence[int], target: int) -> None:
+        """The reference layer on a host copy of the storages that the call touches; costs no simulated cycles."""
+        copies: dict[str, tuple[int, np.ndarray]] = {}
+        pointers = []
+        for view in (*call.reads, call.writes):
+            if view.storage not in copies:
+                start, size = self._addresses[view.storage], self._size(view.storage)
+                copies[view.storage] = (start, np.frombuffer(self.machine.read(start, size), np.int8).copy())
+        for address, view in zip((*operands, target), (*call.reads, call.writes)):
+            start, copy = copies[view.storage]
+            pointers.append(copy.ctypes.data + address - start)
+        if call.margins:
+            pointers = [0, copies[call.writes.storage][1].ctypes.data]
+        arrays = {name: np.ascontiguousarray(array) for name, array in parameters.arrays.items()}
+        addresses = {name: array.ctypes.data for name, array in arrays.items()}
+        struct = struct_bytes(call.kernel.name, addresses, parameters.fields, ctypes.sizeof(ctypes.c_void_p))
+        function = getattr(reference_library(), f"pienn_{call.kernel.name}_ref")
+        function.restype = None
+        function(*(ctypes.c_void_p(pointer) for pointer in pointers), ctypes.c_char_p(struct))
+        start, copy = copies[call.writes.storage]
+        self.machine.write(start, copy)
+
+    def _size(self, storage: str) -> int:
+        kind = self.plan.storages[storage]
+        if kind == "arena":
+            return self.plan.sizes[storage]
+        if kind == "constant":
+            return self.plan.graph.weights[storage.split(":", 1)[1]].nbytes
+        ports = self.plan.graph.inputs if kind == "input" else self.plan.graph.outputs
+        return int(np.prod(ports[int(storage.split(":")[1])].shape))
+
+    def _read(self, view: View) -> np.ndarray:
+        """A tensor out of simulated memory."""
+        extent = 1 + sum((size - 1) * stride for size, stride in zip(view.shape, view.strides))
+        flat = np.frombuffer(self.machine.read(self._address(view), extent), np.int8)
+        return np.lib.stride_tricks.as_strided(flat, view.shape, view.strides).copy()
