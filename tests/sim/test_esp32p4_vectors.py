@@ -14,12 +14,12 @@ from pienn.sim.native import CHIPS, core
 from pienn.sim.vectors import run_files
 
 
-@pytest.mark.parametrize("name", ["p4_pie.jsonl", "p4_pie_model.jsonl"])
+@pytest.mark.parametrize("name", ["p4_pie.jsonl", "p4_pie_model.jsonl", "p4_mc.jsonl"])
 def test_every_trusted_record_passes(shared: Path, name: str) -> None:
     path = shared / "vectors" / name
     report = run_files([path])
     assert list(report.lines())[:-1] == []
-    assert report.passed > 400
+    assert report.passed > 200
 
 
 def test_every_instruction_of_the_table_has_a_meaning() -> None:
@@ -42,9 +42,9 @@ def test_a_wrong_expectation_is_reported_by_mnemonic(shared: Path, tmp_path: Pat
     path.write_text(json.dumps(record) + "\n")
     result = CliRunner().invoke(sim, ["vectors", str(path), "--json", str(tmp_path / "out.json")])
     assert result.exit_code == 1
-    assert result.output.splitlines()[-1] == "0 passed, 2 failed, 0 skipped"
-    assert "esp.vadd.s8: 2 failed" in result.output
-    assert json.loads((tmp_path / "out.json").read_text())["failures"] == {"esp.vadd.s8": 2}
+    assert result.output.splitlines()[-1] == "0 passed, 1 failed, 0 skipped"
+    assert "esp.vadd.s8: 1 failed" in result.output
+    assert json.loads((tmp_path / "out.json").read_text())["failures"] == {"esp.vadd.s8": 1}
 
 
 def test_untrusted_records_are_skipped(shared: Path, tmp_path: Path) -> None:

@@ -209,7 +209,13 @@ def test_misaligned_loads_by_cfg(cfg: int, shifted: bool) -> None:
 
 
 def test_misaligned_stores_by_cfg() -> None:
-    body = "esp.movx.r.cfg t3\nesp.movx.w.cfg a2\nesp.zero.q q0\naddi a0, a0, 3\nesp.vst.128.ip q0, a0, 0\nesp.movx.w.cfg t3\nret"
+    body = """esp.movx.r.cfg t3
+    esp.movx.w.cfg a2
+    esp.zero.q q0
+    addi a0, a0, 3
+    esp.vst.128.ip q0, a0, 0
+    esp.movx.w.cfg t3
+    ret"""
     for cfg, first in ((0, 0), (1, 3)):
         machine = machine_with(body)
         x = machine.buffer(np.ones(32, np.uint8))

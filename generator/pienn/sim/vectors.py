@@ -1,7 +1,8 @@
 """Runs golden vectors: instructions with the state before and after (formats: see docs/simulator.md).
 
-Three kinds of records are told apart by their keys: sequences of the ESP32-P4 checked on a board (`bytes_2p1`), single
-instructions of the ESP32-P4 from a model (`w2p1`), single instructions of the ESP32-S3 (`bytes`).
+Four kinds of records are told apart by their keys: sequences of the ESP32-P4 checked on a board (`bytes_2p1`), single
+instructions of the ESP32-P4 from a model (`w2p1`), texts of the ESP32-P4 with their bytes (`text`), single instructions
+of the ESP32-S3 (`bytes` and `ops`). Every record counts once, also where it is run on both revisions of the chip.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class Report:
 def run_files(paths: Iterable[Path]) -> Report:
     """Run every record of the files. PiennError names file and line of a record that cannot be read."""
     report = Report()
-    runners: dict[str, Callable[[dict], list[Outcome]]] = {}
+    runners: dict[str, Callable[[dict], Outcome]] = {}
     for path in paths:
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
@@ -76,31 +77,35 @@ def run_files(paths: Iterable[Path]) -> Report:
                 kind = kind_of(record)
                 if kind not in runners:
                     runners[kind] = runner_of(kind)
-                outcomes = runners[kind](record)
+                report.add(runners[kind](record))
             except (ValueError, KeyError, TypeError, IndexError) as error:
                 message = f"{path}:{number}: not a vector record of a known format ({type(error).__name__}: {error})"
                 raise PiennError(message) from error
-            for outcome in outcomes:
-                report.add(outcome)
     return report
 
 
 def kind_of(record: dict) -> str:
-    """`p4_sequence`, `p4_single` or `s3_single`."""
+    """`p4_sequence`, `p4_single`, `p4_text` or `s3_single`."""
     if "bytes_2p1" in record:
         return "p4_sequence"
     if "w2p1" in record or "w2p2" in record:
         return "p4_single"
     if "bytes" in record and "ops" in record:
         return "s3_single"
+    if "text" in record and "isa" in record:
+        return "p4_text"
     raise ValueError(f"keys {sorted(record)[:6]}")
 
 
-def runner_of(kind: str) -> Callable[[dict], list[Outcome]]:
+def runner_of(kind: str) -> Callable[[dict], Outcome]:
     if kind == "s3_single":
         from pienn.sim.vectors_esp32s3 import run_single
 
         return run_single
     from pienn.sim import vectors_esp32p4
 
-    return vectors_esp32p4.run_sequence if kind == "p4_sequence" else vectors_esp32p4.run_single
+    return {
+        "p4_sequence": vectors_esp32p4.run_sequence,
+        "p4_single": vectors_esp32p4.run_single,
+        "p4_text": vectors_esp32p4.run_text,
+    }[kind]

@@ -6,6 +6,8 @@ import functools
 
 import numpy as np
 
+from pienn.isa.assembler import assemble
+from pienn.isa.table import load
 from pienn.sim.abi_esp32p4 import X_NAMES
 from pienn.sim.machine import Machine
 from pienn.sim.memory_map import Region
@@ -39,11 +41,11 @@ def _run(machine: Machine, code: bytes, count: int) -> list[str]:
     return []
 
 
-def run_sequence(record: dict) -> list[Outcome]:
+def run_sequence(record: dict) -> Outcome:
     """A sequence that passed on a board: x registers, memory and all PIE state afterwards."""
     if not record["confidence"].startswith("hw"):
-        return [Outcome(record["check"], None, str(record["id"]))]
-    outcomes: list[Outcome] = []
+        return Outcome(record["check"], None, str(record["id"]))
+    differences: list[str] = []
     for revision, key in ((1, "bytes_2p1"), (3, "bytes_2p2")):
         words = record[key]
         if words is None or any(word is None for word in words):
@@ -59,18 +61,17 @@ def run_sequence(record: dict) -> list[Outcome]:
             _map(machine, piece["addr"], len(data))
             machine.write(piece["addr"], data)
         code = b"".join(bytes.fromhex(word) for word in words)
-        differences = _run(machine, code, len(words))
-        differences += _compare_everything(machine, record["after"])
+        found = _run(machine, code, len(words)) + _compare_everything(machine, record["after"])
         for name, value in record["x_after"].items():
             got = int(x[X_NAMES.index(name)])
             if got != value & 0xFFFF_FFFF:
-                differences.append(f"{name} {got:#x} instead of {value & 0xFFFFFFFF:#x}")
+                found.append(f"{name} {got:#x} instead of {value & 0xFFFFFFFF:#x}")
         for piece in record["mem_after"]:
             got_bytes = machine.read(piece["addr"], len(piece["hex"]) // 2).hex()
             if got_bytes != piece["hex"]:
-                differences.append(f"memory {piece['addr']:#x} {got_bytes} instead of {piece['hex']}")
-        outcomes.append(Outcome(record["check"], differences, f"id {record['id']} revision {revision}"))
-    return outcomes
+                found.append(f"memory {piece['addr']:#x} {got_bytes} instead of {piece['hex']}")
+        differences += [f"revision {revision}: {text}" for text in found]
+    return Outcome(record["check"], differences, f"id {record['id']}")
 
 
 _SCALARS = {"sar": "sar", "sar_byte": "sar_byte", "cfg": "cfg", "fft_bw": "fft_bit_width"}
@@ -117,12 +118,12 @@ _NAMES = {
 }
 
 
-def run_single(record: dict) -> list[Outcome]:
+def run_single(record: dict) -> Outcome:
     """One instruction with the state that it uses before and what changed."""
     mnemonic = record["mn"]
     if not record["conf"].startswith(TRUSTED):
-        return [Outcome(mnemonic, None, record["asm"])]
-    outcomes: list[Outcome] = []
+        return Outcome(mnemonic, None, record["asm"])
+    differences: list[str] = []
     for revision, key in ((1, "w2p1"), (3, "w2p2")):
         if not record.get(key):
             continue
@@ -138,21 +139,52 @@ def run_single(record: dict) -> list[Outcome]:
             _map(machine, address, len(before))
             machine.write(address, before)
         kept = machine.state("x").copy(), machine.state("q").copy()
-        differences = _run(machine, int(record[key], 16).to_bytes(4, "little"), 1)
+        found = _run(machine, int(record[key], 16).to_bytes(4, "little"), 1)
         after = {_register(name): _value(value) for name, value in record["after"].items()}
         expected = {f"x{i}": int(v) for i, v in enumerate(kept[0])}
         expected |= {f"q{i}": int.from_bytes(v.tobytes(), "little") for i, v in enumerate(kept[1])}
         for name, value in (expected | values | after).items():
             got = machine.register(name)
             if got != value:
-                differences.append(f"{name} {got:#x} instead of {value:#x}")
+                found.append(f"{name} {got:#x} instead of {value:#x}")
         if memory:
             wanted = memory.get("after", memory["before"])
             got_bytes = machine.read(address, len(before)).hex()
             if got_bytes != wanted:
-                differences.append(f"memory {got_bytes} instead of {wanted}")
-        outcomes.append(Outcome(mnemonic, differences, f"{record['asm']} (revision {revision})"))
-    return outcomes
+                found.append(f"memory {got_bytes} instead of {wanted}")
+        differences += [f"revision {revision}: {text}" for text in found]
+    return Outcome(mnemonic, differences, record["asm"])
+
+
+TEXT_REVISIONS = {"xespv2p1": (1,), "xespv2p2": (3,), "xesploop": (1, 3)}
+
+
+def run_text(record: dict) -> Outcome:
+    """A statement with its bytes: they decode to its mnemonic and, for kind `assemble`, are what the assembler makes.
+
+    Statements in the immediate scaling of early assemblers are skipped.
+    """
+    isa = load("esp32p4")
+    mnemonic = record["text"].split()[0]
+    revisions = TEXT_REVISIONS.get(record["isa"])
+    if revisions is None:
+        return Outcome(mnemonic, None, record["text"])
+    data = bytes.fromhex(record["bytes"])
+    differences: list[str] = []
+    for revision in revisions:
+        decoded = isa.decode(data, revision=revision)
+        wanted = isa.find(mnemonic, revision)
+        if decoded is None or decoded[0] is not wanted:
+            differences.append(
+                f"{data.hex()} is {decoded[0].mnemonic if decoded else 'unknown'} on revision {revision}"
+            )
+        if record["kind"] == "assemble":
+            made = assemble(f".option norvc\n{record['text']}\n", "esp32p4", revision).flat()
+            if made != data:
+                differences.append(
+                    f"assembled to {made.hex()} on revision {revision} instead of {data.hex()}"
+                )
+    return Outcome(mnemonic, differences, record["text"])
 
 
 def _register(name: str) -> str:

@@ -38,10 +38,10 @@ def _machine() -> Machine:
     return Machine("esp32s3", checks=Check(0))
 
 
-def run_single(record: dict) -> list[Outcome]:
+def run_single(record: dict) -> Outcome:
     """Execute the record's bytes on its state and compare all registers and the memory window."""
     if record["conf"] == "unspecified":
-        return [Outcome(record["mn"], None, record["id"])]
+        return Outcome(record["mn"], None, record["id"])
     machine = _machine()
     for name, value in record["before"].items():
         put(machine, name, value)
@@ -62,7 +62,7 @@ def run_single(record: dict) -> list[Outcome]:
         content = machine.read(address, len(before)).hex()
         if content != wanted:
             differences.append(f"memory {content} instead of {wanted}")
-    return [Outcome(record["mn"], differences, f"{record['id']} ({record['asm']})")]
+    return Outcome(record["mn"], differences, f"{record['id']} ({record['asm']})")
 
 
 def execute(machine: Machine, code: bytes, count: int = 1) -> list[str]:
