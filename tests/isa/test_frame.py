@@ -100,6 +100,13 @@ def test_strings_keep_comment_signs_separators_and_escapes() -> None:
     assert data('.asciz "a#b;c//d/*e*/\\x41\\101\\"" # comment') == b'a#b;c//d/*e*/AA"\0'
 
 
+def test_character_constants_may_hold_signs_of_the_syntax() -> None:
+    assert (
+        data(".byte '#', ';', ',', '(', 'a, '\\'' # ';'") == b"#;,(a'"
+        and data("/* ' */ .byte 1 /* x */, 2") == b"\1\2"
+    )
+
+
 def test_fill_org_and_balign_with_value() -> None:
     assert data(".byte 1\n.org 3, 7\n.byte 2\n.balign 8, 0xff\n.fill 2, 2, 0x1234") == bytes.fromhex(
         "01070702ffffffff3412341200000000"

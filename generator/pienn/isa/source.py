@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -108,7 +108,8 @@ def statements(text: str, file: str, separators: str = ";") -> Iterator[Statemen
 def split_statements(text: str, location: Location, separators: str = ";") -> Iterator[Statement]:
     """The statements of one line without comments."""
     start = 0
-    for index in [*_outside_strings(text, separators), len(text)]:
+    ends = [index for index, character in _plain(text) if character in separators]
+    for index in [*ends, len(text)]:
         piece = text[start:index]
         stripped = piece.strip()
         if stripped:
@@ -117,78 +118,57 @@ def split_statements(text: str, location: Location, separators: str = ";") -> It
         start = index + 1
 
 
-def _outside_strings(text: str, characters: str) -> Iterable[int]:
-    quoted = escaped = False
-    for index, character in enumerate(text):
-        if escaped:
-            escaped = False
-        elif quoted and character == "\\":
-            escaped = True
-        elif character == '"':
-            quoted = not quoted
-        elif not quoted and character in characters:
-            yield index
+_OPAQUE = r'"(?:[^"\\]|\\.)*(?:"|$)|\'(?:\\.|[^\\])\'?'
+"""A string or a character constant ('a or 'a')."""
+_QUOTED = re.compile(_OPAQUE)
+_COMMENT = re.compile(_OPAQUE + r"|/\*|//|#")
+
+
+def _plain(text: str) -> Iterator[tuple[int, str]]:
+    """Index and character of everything outside strings and character constants."""
+    start = 0
+    for found in _QUOTED.finditer(text):
+        yield from enumerate(text[start : found.start()], start)
+        start = found.end()
+    yield from enumerate(text[start:], start)
 
 
 def _strip_comments(text: str, in_comment: bool) -> tuple[str, bool]:
     """The line with comments blanked (columns kept), and whether a /* comment stays open."""
-    result: list[str] = []
     index = 0
-    quoted = False
-    while index < len(text):
-        pair = text[index : index + 2]
+    while True:
         if in_comment:
-            if pair == "*/":
-                in_comment = False
-                result.append("  ")
-                index += 2
-            else:
-                result.append(" ")
-                index += 1
-            continue
-        character = text[index]
-        if quoted and character == "\\":
-            result.append(pair)
-            index += 2
-            continue
-        if character == '"':
-            quoted = not quoted
-        elif character == "'" and not quoted and index + 1 < len(text):
-            size = 3 if text[index + 1] == "\\" else 2
-            result.append(text[index : index + size])
-            index += size
-            continue
-        elif not quoted and pair == "/*":
-            in_comment = True
-            continue
-        elif not quoted and (character == "#" or pair == "//"):
-            break
-        result.append(character)
-        index += 1
-    return "".join(result).rstrip(), in_comment
+            end = text.find("*/", index)
+            stop = len(text) if end < 0 else end + 2
+            text = text[:index] + " " * (stop - index) + text[stop:]
+            if end < 0:
+                return text.rstrip(), True
+            in_comment, index = False, stop
+        found = _COMMENT.search(text, index)
+        if found is None:
+            return text.rstrip(), False
+        index = found.end()
+        if found[0] in ("//", "#"):
+            return text[: found.start()].rstrip(), False
+        if found[0] == "/*":
+            in_comment, index = True, found.start()
 
 
 def split_operands(text: str) -> list[tuple[str, int]]:
     """Operands separated by commas outside brackets and strings, each with its index in `text`."""
-    operands: list[tuple[str, int]] = []
-    depth = start = 0
-    quoted = escaped = False
-    for index, character in enumerate(text + ","):
-        if quoted:
-            if escaped:
-                escaped = False
-            elif character == "\\":
-                escaped = True
-            elif character == '"':
-                quoted = False
-        elif character == '"':
-            quoted = True
-        elif character in "([":
+    commas: list[int] = []
+    depth = 0
+    for index, character in _plain(text):
+        if character in "([":
             depth += 1
         elif character in ")]":
             depth -= 1
-        elif character == "," and (depth <= 0 or index == len(text)):
-            piece = text[start:index]
-            operands.append((piece.strip(), start + len(piece) - len(piece.lstrip())))
-            start = index + 1
+        elif character == "," and depth <= 0:
+            commas.append(index)
+    operands: list[tuple[str, int]] = []
+    start = 0
+    for index in [*commas, len(text)]:
+        piece = text[start:index]
+        operands.append((piece.strip(), start + len(piece) - len(piece.lstrip())))
+        start = index + 1
     return [] if operands == [("", 0)] else operands
