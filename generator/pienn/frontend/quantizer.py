@@ -64,11 +64,6 @@ def layer_name(node: Node) -> str:
     return path or node.name
 
 
-def is_activation(node: object, graph: set[Node]) -> bool:
-    """Whether the node is a float tensor that depends on an input of the network."""
-    return isinstance(node, Node) and node in graph
-
-
 def activations(model: GraphModule) -> set[Node]:
     """All nodes that depend on a placeholder and hold floating-point tensors, or lists of them."""
     found: set[Node] = set()
@@ -83,6 +78,17 @@ def activations(model: GraphModule) -> set[Node]:
             elif isinstance(value, (list, tuple)):
                 found.add(node)
     return found
+
+
+def activation_tensors(model: GraphModule) -> list[Node]:
+    """The nodes of a captured or prepared graph that make one float tensor each from the inputs."""
+    tensors = []
+    for node in model.graph.nodes:
+        value = node.meta.get("val")
+        made = node.op == "placeholder" or (node.op == "call_function" and node.all_input_nodes)
+        if made and isinstance(value, torch.Tensor) and value.dim() and value.is_floating_point():
+            tensors.append(node)
+    return tensors
 
 
 def fused_clamp(node: Node) -> Node | None:

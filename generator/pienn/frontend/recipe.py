@@ -6,6 +6,7 @@ the calibration inputs. Labels and test data play no part.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -27,6 +28,7 @@ from pienn.frontend.comparison import (
 )
 from pienn.frontend.equalisation import Equaliser
 from pienn.frontend.observers import ActivationObserver, WeightObserver
+from pienn.frontend.quantizer import activation_tensors
 from pienn.frontend.ranges import ACTIVATION_RULES, GRANULARITIES, WEIGHT_RULES
 
 Progress = Callable[[str, int, int], None]
@@ -107,7 +109,14 @@ WORTH_A_STEP_DB = 0.02
 COMPARED_INPUTS = 128
 CORRECTED_INPUTS = 64
 REFINED_INPUTS = 64
-"""Multiples of the batch size: how many calibration inputs choice, bias correction and refinement use."""
+"""How many calibration inputs choice, bias correction and refinement use at most."""
+
+FEWEST_INPUTS = 8
+COMPARED_ELEMENTS = 1 << 30
+CORRECTED_ELEMENTS = 1 << 25
+REFINED_ELEMENTS = 1 << 32
+"""Activations that one comparison, one tensor of bias correction and all of refinement may compute: large
+networks use fewer inputs, and go without refinement where not even `FEWEST_INPUTS` are left."""
 
 
 class Tuner:
@@ -127,6 +136,10 @@ class Tuner:
         self.activations: list[ActivationObserver] = []
         self.weights: list[tuple[WeightObserver, Tensor]] = []
         modules: set[int] = set()
+        sizes = [math.prod(node.meta["val"].shape[1:]) for node in activation_tensors(prepared)]
+        compared = COMPARED_ELEMENTS // max(1, sum(sizes))
+        self._compared = min(COMPARED_INPUTS, max(FEWEST_INPUTS, compared))
+        self._corrected_inputs = min(CORRECTED_INPUTS, max(1, CORRECTED_ELEMENTS // max([1, *sizes])))
         for node, observer in observers(prepared).items():
             if id(observer) in modules:
                 continue
@@ -137,6 +150,8 @@ class Tuner:
                 source = node.args[0]
                 assert isinstance(source, torch.fx.Node)
                 self.weights.append((observer, prepared.get_parameter(str(source.target))))
+        trials = 2 * len(self.activations) * max(1, sum(sizes))
+        self._refined = min(REFINED_INPUTS, REFINED_ELEMENTS // trials)
 
     def observe(self) -> None:
         """Collect the statistics of every activation."""
@@ -148,7 +163,7 @@ class Tuner:
                 self.prepared(*batch)
                 self.progress("calibrating", i + 1, len(self.batches))
         set_mode(self.prepared, "float")
-        self._exact = self._outputs(self._some(COMPARED_INPUTS))
+        self._exact = self._outputs(self._some(self._compared))
 
     def fit(self, recipe: Recipe) -> None:
         """Set all exponents by the recipe's rules."""
@@ -180,18 +195,18 @@ class Tuner:
         return self.batches
 
     def measure(self, recipe: Recipe) -> tuple[Comparison, SideBySide]:
-        """SQNR of every layer over the first `COMPARED_INPUTS` inputs, bias correction included."""
+        """SQNR of every layer over the first inputs, bias correction included."""
         side = self._corrected(recipe)
         comparison = Comparison()
-        for batch in self._some(COMPARED_INPUTS):
+        for batch in self._some(self._compared):
             side.run(batch, comparison)
         return comparison, side
 
     def _corrected(self, recipe: Recipe) -> SideBySide:
         side = SideBySide(self.prepared)
         if recipe.bias_correction:
-            batches = self._some(CORRECTED_INPUTS)
-            side.run([torch.cat(parts) for parts in zip(*batches)], correct_bias=True)
+            count = self._corrected_inputs
+            side.run([torch.cat(parts)[:count] for parts in zip(*self._some(count))], correct_bias=True)
         return side
 
     def attempt(self, recipe: Recipe, tried: list[tuple[Recipe, float]]) -> float:
@@ -203,7 +218,7 @@ class Tuner:
         side = self._corrected(recipe)
         saved = [(bias, bias.detach().clone()) for bias in side.biases()]
         side.commit()
-        value = self._output_sqnr(COMPARED_INPUTS)
+        value = self._output_sqnr(self._compared)
         with torch.no_grad():
             for bias, before in saved:
                 bias.copy_(before)
@@ -246,18 +261,20 @@ class Tuner:
                 if self.attempt(candidate, tried) >= finest - PREFER_COARSE_DB:
                     best = candidate
                     break
-        return replace(best, refine=bool(fixed.get("refine", True))), tried
+        affordable = self._refined >= FEWEST_INPUTS
+        return replace(best, refine=bool(fixed.get("refine", affordable))), tried
 
     def refine(self, recipe: Recipe) -> None:
         """Move single activation exponents one step where that raises the SQNR at the output."""
-        best = self._output_sqnr(REFINED_INPUTS)
+        inputs = max(FEWEST_INPUTS, self._refined)
+        best = self._output_sqnr(inputs)
         movable = [o for o in self.activations if o.fixed is None]
         for i, observer in enumerate(movable):
             for step in (-1, 1):
                 before = self._exponents()
                 observer.exponent += step
                 align(self.prepared)
-                now = self._output_sqnr(REFINED_INPUTS)
+                now = self._output_sqnr(inputs)
                 if now > best + WORTH_A_STEP_DB:
                     best = now
                     break
