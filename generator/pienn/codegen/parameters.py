@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from pienn.codegen import packing
+from pienn.codegen.chip_packing import chip_parameters
 from pienn.ir.dialect import PiennOp, encoding_of
 from pienn.ir.graph import Graph
 from pienn.plan.plan import Call
@@ -22,8 +22,6 @@ from pienn.plan.views import View
 
 RANK = 4
 LOWEST, HIGHEST = -128, 127
-CHIP_PACKING = {"p4": "pienn.codegen.packing_esp32p4", "s3": "pienn.codegen.packing_esp32s3"}
-"""Version of a kernel -> the module that packs its constants."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +37,7 @@ def parameters_of(graph: Graph, call: Call) -> Parameters:
     given = BY_KERNEL[call.kernel.name](graph, call)
     if call.version == "ref":
         return given
-    packing_of_chip = import_module(CHIP_PACKING[call.version])
-    arrays, fields = packing_of_chip.chip_parameters(
-        call.kernel.name, given.arrays, given.fields, _range(call)
-    )
+    arrays, fields = chip_parameters(call.version, call.kernel.name, given.arrays, given.fields, _range(call))
     return Parameters(arrays, fields)
 
 
