@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ from esp32s3_random import (
     run_in_qemu,
     run_in_simulator,
 )
+
 from pienn.isa.assembler import assemble
 from pienn.sim.machine import Machine
 from pienn.sim.memory_map import Region
@@ -26,9 +26,8 @@ from pienn.sim.stops import Clobbered, SimulationStop
 from pienn.sim.vectors import run_files
 
 PER_PROGRAM = 200  # sequences that fit one program
-# The full number of random sequences is 20000 (some four minutes): PIENN_SEQUENCES=20000 pytest ...
-SEQUENCES = int(os.environ.get("PIENN_SEQUENCES", "1000"))
-TREES = max(40, SEQUENCES // 50)
+ORDINARY, ALL = 1000, 20_000  # random sequences of the ordinary run, and of `pytest -m slow`
+TREES = 40
 
 
 def test_golden_vectors(shared: Path) -> None:
@@ -37,13 +36,22 @@ def test_golden_vectors(shared: Path) -> None:
     assert report.passed > 4000
 
 
-@pytest.mark.parametrize("first", range(0, SEQUENCES, PER_PROGRAM))
-def test_random_sequences_equal_qemu(first: int, tool, tmp_path: Path) -> None:
-    """Rerun one seed: `make_program([seed])`."""
+def compare_with_qemu(first: int, qemu: str, folder: Path) -> None:
+    """PER_PROGRAM sequences; rerun one seed: `python tests/sim/esp32s3_random.py SEED`."""
     program = make_program(list(range(first, first + PER_PROGRAM)))
-    expected = run_in_qemu(tool("qemu-xtensa"), program, tmp_path)
-    found = differences(program, expected, run_in_simulator(program))
+    found = differences(program, run_in_qemu(qemu, program, folder), run_in_simulator(program))
     assert not found, f"{len(found)} sequences differ:\n" + "\n".join(found[:5])
+
+
+@pytest.mark.parametrize("first", range(0, ORDINARY, PER_PROGRAM))
+def test_random_sequences_equal_qemu(first: int, tool, tmp_path: Path) -> None:
+    compare_with_qemu(first, tool("qemu-xtensa"), tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(ORDINARY, ALL, PER_PROGRAM))
+def test_all_random_sequences_equal_qemu(first: int, tool, tmp_path: Path) -> None:
+    compare_with_qemu(first, tool("qemu-xtensa"), tmp_path)
 
 
 def run_calls(seed: int, functions: int, pane_mask: int) -> tuple[Machine, bytes]:

@@ -138,6 +138,28 @@ def test_deep_recursion_with_stack_arrays(tool, tmp_path: Path) -> None:
     assert ended.output.decode() == f"{sum(n * i for n in range(301) for i in range(6))}\n"
 
 
+def test_a_moved_stack_pointer_takes_the_spilled_frame_along(tool, tmp_path: Path) -> None:
+    """alloca makes `movsp`: with the caller's registers on the stack its save area has to move, too."""
+    text = """
+    #include <stdio.h>
+    static int fill(signed char *at, int n) {
+        for (int i = 0; i < n; i++) at[i] = (signed char)(n + i);
+        return at[n / 2];
+    }
+    static int walk(int n, int seed) {
+        if (!n) return seed;
+        int inner = walk(n - 1, seed * 3 + n);
+        signed char *block = __builtin_alloca(16 + n * 8);
+        int middle = fill(block, 16 + n * 8), again = walk(n / 2, inner);
+        return middle + block[1] + again * 5 + inner;
+    }
+    int main(void) { printf("%u\\n", (unsigned)walk(14, 1)); return 0; }
+    """
+    ended = run_source(tool, tmp_path, text)
+    wanted, _ = host_output(tool, tmp_path, tmp_path / "program.c")
+    assert ended.output == wanted
+
+
 def test_standard_input_is_the_console(tool, tmp_path: Path) -> None:
     text = "#include <stdio.h>\nint main(void) { int c = getchar(); return c == 'x' && getchar() == EOF ? 0 : 1; }\n"
     assert run_source(tool, tmp_path, text, given=b"x").exit_code == 0
