@@ -57,7 +57,16 @@ def asm(
     output: Path | None,
     gnu_macros: bool,
 ) -> None:
-    """Assemble SOURCE (GNU syntax; `.S` with # directives passes the C preprocessor)."""
+    """Assemble SOURCE (GNU syntax; `.S` with # directives passes the C preprocessor).
+
+    Every mistake of the file is a line of its own; exit code 2.
+
+    \b
+    pienn asm kernel.S --target esp32p4 -I include -o kernel.o
+    pienn asm kernel.S --target esp32p4 --revision 1 --format listing
+    pienn asm kernel.S --target esp32s3 --format bin --base 0x3fc90000 -o kernel.bin
+    pienn asm --gnu-macros --target esp32p4 -o pie.inc
+    """
     number = int(revision) if revision else None
     if gnu_macros:
         from pienn.isa.gnu_macros import macros
@@ -109,7 +118,12 @@ def _write(output: Path | None, data: bytes, binary: bool = False) -> None:
 @_revision
 @click.option("--base", default="0", help="Address of the first byte of a flat image.")
 def disasm(file: Path, target: str, revision: str | None, base: str) -> None:
-    """Disassemble FILE: an ELF file's code sections, or a flat image from its first byte."""
+    """Disassemble FILE: an ELF file's code sections, or a flat image from its first byte.
+
+    \b
+    pienn disasm kernel.o --target esp32p4
+    pienn disasm kernel.bin --target esp32s3 --base 0x3fc90000
+    """
     data = file.read_bytes()
     if data[:4] == b"\x7fELF":
         sections = code_sections(data, str(file))
@@ -127,7 +141,12 @@ def disasm(file: Path, target: str, revision: str | None, base: str) -> None:
 
 @click.group()
 def isa() -> None:
-    """Look up instructions, or write the documents made from the tables."""
+    """Look up instructions, or write the documents made from the tables.
+
+    \b
+    pienn isa list srcmb --target esp32p4
+    pienn isa show esp.vmulas.s8.qacc.ld.ip --target esp32p4
+    """
 
 
 @isa.command("list")
@@ -135,7 +154,12 @@ def isa() -> None:
 @_revision
 @click.argument("pattern", default="")
 def list_(target: str, revision: str | None, pattern: str) -> None:
-    """List the instructions whose mnemonic contains PATTERN."""
+    """List the instructions whose mnemonic contains PATTERN.
+
+    \b
+    pienn isa list srcmb --target esp32p4 --revision 3
+    pienn isa list --target esp32s3 ee.vld
+    """
     table = load(target)
     chosen = [
         i
@@ -154,7 +178,11 @@ def list_(target: str, revision: str | None, pattern: str) -> None:
 @click.argument("mnemonic")
 @_target
 def show(mnemonic: str, target: str) -> None:
-    """Show one instruction: syntax, bits, limits, meaning."""
+    """Show one instruction: syntax, bits, limits, meaning.
+
+    \b
+    pienn isa show ee.vmulas.s8.qacc --target esp32s3
+    """
     table = load(target)
     name = mnemonic.lower()
     instruction = table.instructions.get(name) or table.find(name)
@@ -174,7 +202,11 @@ def show(mnemonic: str, target: str) -> None:
     help="Folder to write to.",
 )
 def docs(output: Path) -> None:
-    """Write one Markdown page per chip."""
+    """Write one Markdown page per chip.
+
+    \b
+    pienn isa docs -o docs/isa
+    """
     output.mkdir(parents=True, exist_ok=True)
     for target in TARGETS:
         path = output / f"{target}.md"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
@@ -15,12 +16,20 @@ from pienn.sim.build import targets as built_targets
 
 _TARGET = click.option("--target", type=click.Choice(["esp32p4", "esp32s3"]), help="The chip.")
 _JSON = click.option(
-    "--json", "json_file", type=click.Path(path_type=Path), help="Write the figures as JSON."
+    "--json",
+    "json_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE|-",
+    help="Write the figures as JSON.",
 )
 
 
 def _write_json(path: Path | None, value: object) -> None:
+    """Write to a file, or to stdout for '-'; nothing for None."""
     if path is None:
+        return
+    if str(path) == "-":
+        click.echo(json.dumps(value, indent=1))
         return
     try:
         path.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
@@ -28,9 +37,23 @@ def _write_json(path: Path | None, value: object) -> None:
         raise PiennError(f"{path}: cannot be written: {error.strerror}") from error
 
 
+def _report(lines: Iterable[str], path: Path | None, value: object) -> None:
+    """The lines for a person, unless stdout is for the JSON."""
+    if str(path) != "-":
+        for line in lines:
+            click.echo(line)
+    _write_json(path, value)
+
+
 @click.group()
 def sim() -> None:
-    """Simulate programs and kernels of both chips."""
+    """Simulate programs and kernels of both chips.
+
+    \b
+    pienn sim run program.elf --target esp32p4 --memory esp32p4@360
+    pienn sim vectors vectors.jsonl
+    pienn sim calibrate
+    """
 
 
 @sim.command()
@@ -53,6 +76,10 @@ def run(
     """Run an ELF executable; its console is stdout, its exit code is ours.
 
     Exit 1 with a line on stderr when something stops the program before it ends.
+
+    \b
+    pienn sim run program.elf --target esp32p4
+    pienn sim run program.elf --target esp32s3 --memory esp32s3@240 --trace trace.txt --json figures.json
     """
     from pienn.sim.programs import run_program
 
@@ -70,12 +97,17 @@ def run(
 @sim.command()
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-o", "output", required=True, type=click.Path(path_type=Path), help="The ELF file to write.")
-@click.option("-O", "optimization", default="2", show_default=True, help="Optimization level of the compiler.")
+@click.option(
+    "-O", "optimization", default="2", show_default=True, help="Optimization level of the compiler."
+)
 def build(sources: tuple[Path, ...], output: Path, optimization: str) -> None:
     """Make an ESP32-S3 program of C and assembly files, to be run by `pienn sim run`.
 
     Needs xtensa-lx106-elf-gcc, which compiles to the windowed convention; assembling, linking and the small C library
     are ours. (For the ESP32-P4 riscv64-unknown-elf-gcc makes programs without help.)
+
+    \b
+    pienn sim build main.c kernel.S -o program.elf
     """
     from pienn.sim.compile_esp32s3 import build_program
 
@@ -93,13 +125,15 @@ def build(sources: tuple[Path, ...], output: Path, optimization: str) -> None:
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @_JSON
 def vectors(files: tuple[Path, ...], json_file: Path | None) -> None:
-    """Run golden vectors; the last line is `N passed, N failed, N skipped`. Exit 1 on any failure."""
+    """Run golden vectors; the last line is `N passed, N failed, N skipped`. Exit 1 on any failure.
+
+    \b
+    pienn sim vectors esp32p4.jsonl esp32s3.jsonl --json report.json
+    """
     from pienn.sim.vectors import run_files
 
     report = run_files(files)
-    for line in report.lines():
-        click.echo(line)
-    _write_json(json_file, report.as_json())
+    _report(report.lines(), json_file, report.as_json())
     sys.exit(1 if report.failed else 0)
 
 
@@ -107,13 +141,15 @@ def vectors(files: tuple[Path, ...], json_file: Path | None) -> None:
 @_TARGET
 @_JSON
 def calibrate(target: str | None, json_file: Path | None) -> None:
-    """Rerun published measurements: simulated, measured, error. Exit 1 when a microloop is off by more than 5 %."""
+    """Rerun published measurements: simulated, measured, error. Exit 1 when a microloop is off by more than 5 %.
+
+    \b
+    pienn sim calibrate --target esp32p4
+    """
     from pienn.sim.calibration import TOLERANCE, report, rows
 
     found = rows((target,) if target else tuple(built_targets()))
-    for line in report(found):
-        click.echo(line)
-    _write_json(json_file, [row.as_json() for row in found])
+    _report(report(found), json_file, [row.as_json() for row in found])
     sys.exit(1 if any(row.is_microloop and abs(row.error) > TOLERANCE for row in found) else 0)
 
 
@@ -122,13 +158,18 @@ def calibrate(target: str | None, json_file: Path | None) -> None:
 @click.option("--instructions", type=int, default=30_000_000, show_default=True, help="Length of each run.")
 @_JSON
 def bench(target: str | None, instructions: int, json_file: Path | None) -> None:
-    """Measure the simulator itself: simulated instructions per second of processor time."""
+    """Measure the simulator itself: simulated instructions per second of processor time.
+
+    \b
+    pienn sim bench --target esp32s3 --instructions 10000000
+    """
     from pienn.sim.bench import speeds
 
     found = speeds((target,) if target else tuple(built_targets()), instructions)
-    for row in found:
-        click.echo(f"{row.target}  {row.program:<12} {row.rate:7.1f} M instructions/s  {row.settings}")
-    _write_json(json_file, [dataclasses.asdict(row) for row in found])
+    lines = [
+        f"{row.target}  {row.program:<12} {row.rate:7.1f} M instructions/s  {row.settings}" for row in found
+    ]
+    _report(lines, json_file, [dataclasses.asdict(row) for row in found])
 
 
 def memory_model_names() -> list[str]:
