@@ -332,6 +332,45 @@ loop:
     li a0, 0
     ret
 """
+# a0 A [16][16], a1 B [16][16], a2 C, a3 rows, a4 bytes of a row of B; s16
+_MATRIX_S16 = """
+.option norvc
+.text
+.global loop
+loop:
+    addi sp, sp, -16
+    sw s0, 0(sp)
+    sw s1, 4(sp)
+    sw s8, 8(sp)
+    li t5, 15
+    li t6, 15
+1:  li s8, 2
+    mv s1, a1
+2:  mv a5, a0
+    mv t3, s1
+    esp.zero.qacc
+    esp.vldbc.16.ip q0, a5, 2
+    esp.vld.128.xp q1, t3, a4
+    .balign 4
+    esp.lp.setup 0, t5, 3f
+    esp.vmulas.s16.qacc.ldbc.incp q0, a5, q0, q1
+3:  esp.vld.128.xp q1, t3, a4
+    esp.vmulas.s16.qacc q0, q1
+    esp.srcmb.s16.qacc q2, t6, 0
+    esp.vst.128.ip q2, a2, 16
+    addi s1, s1, 16
+    addi s8, s8, -1
+    bnez s8, 2b
+    add a0, a0, a4
+    addi a3, a3, -1
+    bnez a3, 1b
+    lw s0, 0(sp)
+    lw s1, 4(sp)
+    lw s8, 8(sp)
+    addi sp, sp, 16
+    li a0, 0
+    ret
+"""
 _WORK = ((32 * KB, "SRAM"), (32 * KB, "SRAM"), (KB, "SRAM"))
 _KERNELS = [
     _matrix_vector(256, 256, 17448),
@@ -342,6 +381,7 @@ _KERNELS = [
     Loop("esp32p4", "dotprod_s16, n = 256", "call", _DOT_S16, 1, 208, "esp-dsp", _WORK, (32,), False),
     Loop("esp32p4", "dspi_dotprod_s8 16 x 16", "call", _DOT_IMAGE, 1, 225, "esp-dsp", _WORK, (16, 1), False),
     Loop("esp32p4", "dspi_dotprod_s8 64 x 64", "call", _DOT_IMAGE, 1, 1662, "esp-dsp", _WORK, (64, 4), False),
+    Loop("esp32p4", "mult_s16 16 x 16 x 16", "call", _MATRIX_S16, 1, 2138, "esp-dsp", _WORK, (16, 32), False),
     Loop("esp32p4", "dotprod_f32, n = 256", "call", _DOT_FLOAT, 1, 1319, "esp-dsp", _WORK, (256,), False),
 ]
 
@@ -410,5 +450,19 @@ _MEMORIES = [
         note="octal PSRAM; the other rows are of a board with quad PSRAM",
     ),
 ]
+
+# Published measurements of kernels whose source is other projects': nothing of ours to rerun.
+NOT_RERUN = {
+    "esp32p4": (
+        "esp-dsp fft2r_sc16, fft2r_fc32, biquad_f32, mult_f32, dspi_dotprod_off_s8, dspi_dotprod_s16",
+        "esp-nn layers and models (elementwise_add, conv, dwconv, pools, fully_connected, softmax, person_detection)",
+        "mcu-inference-bench memcpy rates and pointer chases (25, 37.5, 288, 392 ns): loop bodies not published",
+        "two-core scaling (one core is simulated)",
+    ),
+    "esp32s3": (
+        "esp-dsp and esp-nn kernels",
+        "copies of IRAM to IRAM by project-x51/esp32-s3-memorycopy: loop body not published",
+    ),
+}
 
 LOOPS: tuple[Loop, ...] = (*_BENCHMARK, *_BRANCHES, *_KERNELS, *_MEMORIES)
