@@ -24,6 +24,7 @@
  *     a2, a7, t3, s0, s7 free
  */
 #include "pie.inc"
+#include "stream.inc"
 
 #define FRAME_CFG 0(sp)
 #define FRAME_X 4(sp)
@@ -40,27 +41,6 @@
 #define RECORD_BIAS 16
 #define RECORD_RESIDENT 80
 #define RECORD_WEIGHTS 144
-
-/* QACC += weight * lane of x; then `loaded` = next vector at `pointer` */
-.macro MAC weight, x, lane
-    esp.vsmulas.s8.qacc \weight, \x, \lane
-.endm
-.macro MAC_LOAD loaded, pointer, weight, x, lane
-    esp.vsmulas.s8.qacc.ld.incp \loaded, \pointer, \weight, \x, \lane
-.endm
-
-/* `count` lanes of x from `first` on, weights from q\even and q\odd in turn, which reload themselves */
-.macro STREAM x, first, count, even=q0, odd=q1
-    .set lane, \first
-    .rept (\count) / 2
-    MAC_LOAD \even, a3, \even, \x, lane
-    MAC_LOAD \odd, a3, \odd, \x, (lane+1)
-    .set lane, lane + 2
-    .endr
-    .if (\count) & 1
-    MAC_LOAD \even, a3, \even, \x, lane
-    .endif
-.endm
 
 /* A group of 16 lanes of which lane 4 has a resident weight, so that its MAC loads the input after next. */
 .macro STREAM_AND_LOAD x, loaded, pointer, resident, even, odd
@@ -233,29 +213,6 @@
     esp.vst.128.xp q2, a1, a5
     bne a1, t0, \pixel
     ret
-.endm
-
-/* 16 * groups lanes at \x, two vectors in flight; groups is even or 3 */
-.macro CHUNK x, groups
-    esp.vld.128.ip q2, \x, 16
-    esp.vld.128.ip q3, \x, 16
-    STREAM q2, 0, 16
-    .if \groups & 1
-    STREAM q3, 0, 2
-    esp.vld.128.ip q2, \x, 16
-    STREAM q3, 2, 14
-    STREAM q2, 0, 16
-    .else
-    .rept \groups / 2 - 1
-    STREAM q3, 0, 2
-    esp.vld.128.ip q2, \x, 16
-    STREAM q3, 2, 14
-    STREAM q2, 0, 2
-    esp.vld.128.ip q3, \x, 16
-    STREAM q2, 2, 14
-    .endr
-    STREAM q3, 0, 16
-    .endif
 .endm
 
 /* 1x1, channels a multiple of 16 * groups. Slots: 13 + K * (1 + 1/16 + 1/(16 * groups)). */

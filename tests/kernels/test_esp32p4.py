@@ -10,7 +10,14 @@ from kernels.esp32p4_calls import bytes_of, elements, image, run_reference, run_
 from reference.reference_library import Library, compile_library
 
 from pienn.codegen import packing
-from pienn.codegen.packing_esp32p4 import Layout, choose_body, conv2d_blocks
+from pienn.codegen.packing_esp32p4 import (
+    Layout,
+    choose_body,
+    choose_depthwise_body,
+    conv2d_blocks,
+    depthwise_blocks,
+    fully_connected_blocks,
+)
 from pienn.sim.machine import Machine
 from pienn.sim.stops import SimulationStop
 
@@ -171,3 +178,103 @@ def test_another_tasks_rounding_makes_revision_1_compute_a_tile_again(library) -
 
     conv2d(library, (3, 4), 16, 32, (3, 3), revision=1, run=run)
     assert disturbed == [True]
+
+
+def depthwise(
+    library,
+    size,
+    channels,
+    kernel=(3, 3),
+    stride=(1, 1),
+    dilation=(1, 1),
+    clamp=(-128, 127),
+    revision=3,
+    rails=False,
+    pixel_stride=0,
+    gap=0,
+    seed=0,
+):
+    """Cycles of a depthwise_conv2d_s8 that agrees with the reference."""
+    rng = np.random.default_rng(seed)
+    fields = window_fields(size, kernel, stride, dilation, channels, channels, clamp, pixel_stride, gap)
+    x = values(rng, bytes_of(fields["x"]), rails)
+    packed = filter_of(rng, (channels, *kernel), rails)
+    layout = Layout(fields["x"]["pixel_stride"], stride[1], dilation[1], clamp != (-128, 127))
+    blocks = depthwise_blocks(packed, choose_depthwise_body(kernel, layout, dilation[0]))
+    return compare(library, "depthwise_conv2d_s8", revision, [x], fields, packed, blocks)
+
+
+DEPTHWISE = {
+    "3x3": [{"size": (3, w), "channels": 40} for w in (1, 2, 3, 6)],
+    "3x3 in steps": [
+        {"size": (2, w), "channels": 16, "stride": (s, 2)} for w in (1, 2, 3, 6) for s in (1, 2)
+    ],
+    "5x5": [
+        {"size": (2, 4), "channels": 24, "kernel": (5, 5), "stride": (2, 2)},
+        {"size": (2, 3), "channels": 16, "kernel": (5, 5), "dilation": (2, 3), "gap": 16},
+    ],
+    "others": [
+        {"size": (2, 3), "channels": 16, "stride": (3, 3)},
+        {"size": (2, 3), "channels": 16, "dilation": (2, 2), "pixel_stride": 48},
+        {"size": (3, 2), "channels": 8, "kernel": (1, 7)},
+        {"size": (3, 2), "channels": 20, "kernel": (7, 1), "gap": 32},
+    ],
+}
+
+
+@pytest.mark.parametrize("revision", [1, 3])
+@pytest.mark.parametrize("clamp", [(-128, 127), (-50, 60)])
+@pytest.mark.parametrize("group", DEPTHWISE)
+def test_depthwise_conv2d_agrees_with_the_reference(library, group, clamp, revision) -> None:
+    for case in DEPTHWISE[group]:
+        for rails in (False, True):
+            depthwise(library, **case, clamp=clamp, revision=revision, rails=rails)
+
+
+@pytest.mark.parametrize(
+    ("floor", "case"),
+    [
+        (7.1, {"size": (28, 28), "channels": 64}),
+        (7.2, {"size": (14, 14), "channels": 48, "kernel": (5, 5), "stride": (2, 2)}),
+    ],
+)
+def test_depthwise_conv2d_is_as_fast_as_promised(library, floor, case) -> None:
+    macs = np.prod(case["size"]) * case["channels"] * np.prod(case.get("kernel", (3, 3)))
+    assert macs / depthwise(library, **case) >= floor
+
+
+def fully_connected(library, rows, depth, columns, clamp=(-128, 127), revision=3, rails=False, seed=0):
+    """Cycles of a fully_connected_s8 that agrees with the reference."""
+    rng = np.random.default_rng(seed)
+    stride, y_stride = packing.padded(depth), packing.padded(columns) + 16
+    x = values(rng, rows * stride, rails)
+    packed = filter_of(rng, (columns, depth), rails)
+    fields = {
+        "rows": rows,
+        "depth": depth,
+        "columns": columns,
+        "x_row_stride": stride,
+        "y_row_stride": y_stride,
+        "minimum": clamp[0],
+        "maximum": clamp[1],
+    }
+    pointers = {"weights": None, "bias": None, "shift": None, "blocks": fully_connected_blocks(packed, depth)}
+    size = rows * y_stride
+    got, cycles = run_simulated("fully_connected_s8", revision, [x], size, fields, pointers)
+    pointers = {"weights": packed.weights, "bias": packed.bias, "shift": packed.shift, "blocks": None}
+    wanted = run_reference(library, "fully_connected_s8", [x], size, fields, pointers)
+    used = slice(0, columns)
+    np.testing.assert_array_equal(got.reshape(rows, -1)[:, used], wanted.reshape(rows, -1)[:, used])
+    assert (got.reshape(rows, -1)[:, packing.padded(columns) :] == 0x77).all(), "written between the rows"
+    return cycles
+
+
+@pytest.mark.parametrize("revision", [1, 3])
+def test_fully_connected_agrees_with_the_reference(library, revision) -> None:
+    for rows, depth, columns in ((1, 8, 40), (1, 64, 12), (1, 80, 16), (3, 100, 33), (2, 128, 5)):
+        for rails, clamp in ((False, (-128, 127)), (True, (-50, 60))):
+            fully_connected(library, rows, depth, columns, clamp, revision, rails)
+
+
+def test_fully_connected_is_as_fast_as_promised(library) -> None:
+    assert 640 * 128 / fully_connected(library, 1, 640, 128) >= 14

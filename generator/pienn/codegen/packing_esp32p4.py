@@ -20,7 +20,16 @@ fully_connected_s8
     1 vector      shifts
     vectors       weights, zero up to a multiple of 16 elements of x
 
-A weight vector holds the weights of 16 outputs for one input.
+
+depthwise_conv2d_s8
+    word 0        body of src_asm/esp32p4/depthwise_conv2d_s8.S, see `DepthwiseBody`
+    word 1        bytes of the record
+    16 int32      folded bias
+    1 vector      shifts
+    4 vectors     weights that stay in registers
+    vectors       the other weights, in order
+
+A weight vector holds the weights of 16 outputs for one input, or one tap.
 """
 
 from __future__ import annotations
@@ -194,3 +203,51 @@ def with_heads(vectors: np.ndarray, head: tuple[int, int, int, int]) -> np.ndarr
     blocks = vectors.shape[0]
     heads = np.broadcast_to(np.array(head, np.int32), (blocks, 4)).copy().view(np.uint8)
     return np.concatenate([heads, vectors.reshape(blocks, -1).view(np.uint8)], axis=1).reshape(-1)
+
+
+class DepthwiseBody(IntEnum):
+    """Numbers of the table `bodies` of depthwise_conv2d_s8.S."""
+
+    STRIDE_1 = 0
+    STRIDE_1_CLAMPED = 1
+    STRIDE_2 = 2
+    STRIDE_2_CLAMPED = 3
+    TWENTY_FIVE_TAPS = 4
+    TWENTY_FIVE_TAPS_CLAMPED = 5
+    ANY_TAPS = 6
+
+
+# Taps, row by row, whose weights stay in registers, and the others in the order in which a body streams them.
+_DEPTHWISE_ORDER = {
+    DepthwiseBody.STRIDE_1: ([0, 1, 6, 7], [2, 3, 4, 5, 8]),
+    DepthwiseBody.STRIDE_2: ([3, 0, 6, 5], [2, 1, 4, 7, 8]),
+    DepthwiseBody.TWENTY_FIVE_TAPS: ([0, 1, 4, 23], [2, 3, *range(5, 23), 24]),
+}
+
+
+def choose_depthwise_body(kernel: tuple[int, int], layout: Layout, dilation_y: int = 1) -> DepthwiseBody:
+    """The fastest body for this window."""
+    dense = layout.dilation_x == 1 and dilation_y == 1
+    if kernel == (3, 3) and dense and layout.stride_x in (1, 2):
+        body = DepthwiseBody.STRIDE_1 if layout.stride_x == 1 else DepthwiseBody.STRIDE_2
+    elif kernel == (5, 5):
+        body = DepthwiseBody.TWENTY_FIVE_TAPS
+    else:
+        return DepthwiseBody.ANY_TAPS
+    return DepthwiseBody(body + layout.clamped)
+
+
+def depthwise_blocks(packed: Filter, body: DepthwiseBody) -> np.ndarray:
+    """All records as uint8; `packed.weights` is `[blocks, kh, kw, 16]` as packing.filter_of makes it."""
+    blocks = packed.weights.shape[0]
+    weights = packed.weights.reshape(blocks, -1, LANES)
+    if body == DepthwiseBody.ANY_TAPS:
+        resident, streamed = [], list(range(weights.shape[1]))
+    else:
+        resident, streamed = _DEPTHWISE_ORDER[DepthwiseBody(body // 2 * 2)]
+    kept = np.zeros((blocks, RESIDENT, LANES), np.int8)
+    kept[:, : len(resident)] = weights[:, resident]
+    shifts = packed.shift.view(np.int8).reshape(blocks, 1, LANES)
+    bias = packed.bias.reshape(blocks, LANES).view(np.int8).reshape(blocks, 4, LANES)
+    vectors = np.concatenate([bias, shifts, kept, weights[:, streamed]], axis=1)
+    return with_heads(vectors, (body, HEAD_BYTES + vectors.shape[1] * LANES, 0, 0))
