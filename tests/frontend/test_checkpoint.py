@@ -15,6 +15,7 @@ import torch
 from attacks import Net, Payload, refused
 from torch import nn
 
+import pienn
 from pienn.errors import PiennError
 from pienn.frontend.calibration import batches
 from pienn.frontend.checkpoint import load_factory, load_weights, read_safetensors, read_state_dict
@@ -243,3 +244,53 @@ def test_random_calibration_is_the_same_every_time():
     first = load_quantized(None, FACTORY, None, None, 16, seed=3)
     second = load_quantized(None, FACTORY, None, None, 16, seed=3)
     assert first.layer_sqnr == second.layer_sqnr
+
+
+def test_a_program_quantised_elsewhere_needs_no_calibration(tmp_path: Path):
+    """A converted PT2E program, saved and read again, computes the same integers."""
+    x = torch.randn(32, 3, 8, 8, generator=torch.Generator().manual_seed(4))
+    original = pienn.quantize(trained(), x)
+    path = tmp_path / "quantised.pt2"
+    torch.export.save(original.program, path)
+    model = load_quantized(path, None, None, None, None)
+    assert model.output_sqnr is None
+    assert torch.equal(model(x), original(x))
+
+
+def test_scales_that_are_no_powers_of_two_are_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    original = pienn.quantize(trained(), torch.randn(8, 3, 8, 8), ranges="minmax", refine=False)
+    path = tmp_path / "quantised.pt2"
+    torch.export.save(original.program, path)
+    scale = 2.0 ** original.lowered.program.inputs[0].encoding.exponent
+
+    def change(members: attacks.Members) -> None:
+        text = members[attacks.GRAPH]
+        members[attacks.GRAPH] = text.replace(f'"as_float": {scale}'.encode(), b'"as_float": 0.03')
+
+    attacks.rewrite(path, tmp_path / "other.pt2", change)
+    refused(["export", str(tmp_path / "other.pt2"), "-o", str(tmp_path / "x.pie")], "powers of two", capfd)
+
+
+def test_export_writes_the_same_bytes_every_time(tmp_path: Path):
+    x = torch.randn(16, 3, 8, 8, generator=torch.Generator().manual_seed(4))
+    for name in ("a", "b"):
+        pienn.export(trained(), None, tmp_path / f"{name}.pie", calibration=x, name="net")
+    assert (tmp_path / "a.pie").read_bytes() == (tmp_path / "b.pie").read_bytes()
+
+
+def test_export_of_a_float_module_needs_calibration(tmp_path: Path):
+    with pytest.raises(PiennError, match="calibration"):
+        pienn.export(trained(), torch.zeros(1, 3, 8, 8), tmp_path / "x.pie")
+    assert not (tmp_path / "x.pie").exists()
+
+
+def test_export_takes_a_converted_module_and_a_program(tmp_path: Path):
+    from pienn.ir import file
+
+    original = pienn.quantize(trained(), torch.randn(16, 3, 8, 8))
+    example = torch.zeros(1, 3, 8, 8)
+    for i, model in enumerate((original, original.program, original.program.module())):
+        pienn.export(model, example, tmp_path / f"{i}.pie", name="net")
+    graphs = [file.read(tmp_path / f"{i}.pie") for i in range(3)]
+    assert len({tuple(sorted(graph.weights)) for graph in graphs}) == 1
+    assert str(graphs[0].module) == str(graphs[1].module) == str(graphs[2].module)

@@ -131,6 +131,8 @@ NETWORKS = {
     "matmul": lambda n, x: n.conv(x).flatten(2) @ n.conv(x).flatten(2).transpose(1, 2),
     "lone_norm": lambda n, x: n.norm(functional.max_pool2d(n.conv(x), 2)),
     "softmax": lambda n, x: n.fc(n.conv(x).mean((2, 3))).softmax(-1),
+    "stack": lambda n, x: torch.stack([n.conv(x).relu(), n.norm(n.conv(x))], 1).flatten(1, 2),
+    "attention": lambda n, x: functional.scaled_dot_product_attention(*[n.conv(x).flatten(2)] * 3),
 }
 
 

@@ -15,7 +15,7 @@ from torch.fx import GraphModule, Node
 from pienn.errors import PiennError
 from pienn.frontend.comparison import bias_of, observers
 from pienn.frontend.observers import ActivationObserver, WeightObserver
-from pienn.frontend.quantizer import AVERAGES, WEIGHTED, fused_clamp, layer_name, operator_name
+from pienn.frontend.quantizer import AVERAGES, PRODUCTS, WEIGHTED, fused_clamp, layer_name, operator_name
 from pienn.frontend.ranges import HIGHEST_EXPONENT
 
 BIAS_BITS = 29
@@ -76,7 +76,7 @@ class Aligner:
             low = min(operands, key=lambda e: e.exponent)
             self._raise(y, low.exponent, node)
             self._raise(low, y.exponent - HIGHEST_SHIFT, node)
-        elif name in ("mul", "matmul", "bmm") and len(operands) == 2:
+        elif (name == "mul" or name in PRODUCTS) and len(operands) == 2:
             a, b = operands
             self._raise(y, a.exponent + b.exponent, node)
             self._raise(a, y.exponent - b.exponent - HIGHEST_SHIFT, node)

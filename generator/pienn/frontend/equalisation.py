@@ -83,7 +83,7 @@ class Equaliser:
 
     def _divide(self, reader: Reader, factors: Tensor) -> None:
         weight, spread = self._weight(reader.node), factors.repeat_interleave(reader.repeat)
-        if operator_name(reader.node) == "conv_transpose2d":
+        if operator_name(reader.node).startswith("conv_transpose"):
             weight.div_(_along(spread, weight.dim(), 0))
             return
         groups = _groups(reader.node)
@@ -111,7 +111,11 @@ class Equaliser:
 
     def _pair(self, node: Node) -> Iterable[Pair]:
         name = operator_name(node)
-        if name not in WEIGHTED or not self._own(node) or (name == "conv_transpose2d" and _groups(node) > 1):
+        if (
+            name not in WEIGHTED
+            or not self._own(node)
+            or (name.startswith("conv_transpose") and _groups(node) > 1)
+        ):
             return
         if name == "linear" and node.meta["val"].dim() != 2:
             return
@@ -177,7 +181,7 @@ class Equaliser:
             assert isinstance(quantiser, WeightObserver) and quantiser.exponents is not None
             noise = torch.exp2(2.0 * quantiser.exponents.double())
             groups = _groups(reader.node)
-            if name == "conv_transpose2d":
+            if name.startswith("conv_transpose"):
                 energy = (weight**2).flatten(1).sum(1)
                 noises = (noise.sum() * weight[0, 0].numel()).expand_as(energy)
             else:
@@ -218,7 +222,9 @@ def _list(value: object) -> list[int]:
 
 
 def _groups(node: Node) -> int:
-    position = {"conv1d": 6, "conv2d": 6, "conv_transpose2d": 6}.get(operator_name(node))
+    position = {"conv1d": 6, "conv2d": 6, "conv_transpose1d": 6, "conv_transpose2d": 6}.get(
+        operator_name(node)
+    )
     if position is None or len(node.args) <= position:
         return 1
     groups = node.args[position]

@@ -25,21 +25,33 @@ WEIGHTED = {"conv1d": 0, "conv2d": 0, "conv_transpose1d": 1, "conv_transpose2d":
 
 CLAMPS = frozenset({"relu", "relu6", "hardtanh", "clamp", "clamp_min", "clamp_max"})
 
+PRODUCTS = frozenset({"matmul", "bmm", "mm"})
+
+JOINS = frozenset({"cat", "concat", "stack"})
+
+SOFTMAX = frozenset({"softmax", "_softmax"})
+
 ELEMENTWISE = frozenset({"add", "sub", "rsub", "mul", "div"})
 
-TABLES_NEVER_NEGATIVE = frozenset({"sigmoid", "hardsigmoid", "abs", "exp", "softplus", "square"})
+TABLES_NEVER_NEGATIVE = frozenset(
+    {"sigmoid", "hardsigmoid", "abs", "exp", "softplus", "square", "sqrt", "rsqrt"}
+)
 
 AVERAGES = frozenset(
-    {"avg_pool1d", "avg_pool2d", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "mean", "upsample_bilinear2d"}
-)
+    {
+        "avg_pool1d", "avg_pool2d", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "_adaptive_avg_pool2d",
+        "mean", "upsample_bilinear2d",
+    }
+)  # fmt: skip
 
 MOVES = frozenset(
     {
-        "max_pool1d", "max_pool2d", "adaptive_max_pool2d", "flatten", "view", "reshape", "_unsafe_view",
-        "permute", "transpose", "t", "numpy_T", "movedim", "moveaxis", "swapaxes", "squeeze", "unsqueeze",
-        "unflatten", "slice", "select", "narrow", "getitem", "pad", "constant_pad_nd", "upsample_nearest1d",
-        "upsample_nearest2d", "expand", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle",
-        "dropout", "clone", "contiguous", "alias", "detach", "detach_", "lift_fresh_copy", "view_as", "to",
+        "max_pool1d", "max_pool2d", "adaptive_max_pool1d", "adaptive_max_pool2d", "flatten", "view",
+        "reshape", "_unsafe_view", "permute", "transpose", "t", "numpy_T", "movedim", "moveaxis", "swapaxes",
+        "squeeze", "unsqueeze", "unflatten", "slice", "select", "narrow", "getitem", "pad",
+        "constant_pad_nd", "upsample_nearest1d", "upsample_nearest2d", "expand", "pixel_shuffle",
+        "pixel_unshuffle", "channel_shuffle", "dropout", "feature_dropout", "clone", "contiguous", "alias",
+        "identity", "detach", "detach_", "lift_fresh_copy", "view_as", "to", "_to_copy",
     }
 )  # fmt: skip
 """Operators whose result holds elements of their first operand (padding: and one constant)."""
@@ -94,7 +106,7 @@ def activation_tensors(model: GraphModule) -> list[Node]:
 def fused_clamp(node: Node) -> Node | None:
     """The relu-like clamp that is the only reader of a computing operator's result."""
     name = operator_name(node)
-    if name in WEIGHTED or name in ELEMENTWISE or name in ("matmul", "bmm"):
+    if name in WEIGHTED or name in ELEMENTWISE or name in PRODUCTS:
         users = list(node.users)
         if len(users) == 1 and operator_name(users[0]) in CLAMPS:
             return users[0]
@@ -110,7 +122,12 @@ def never_negative(node: Node, known: dict[Node, bool]) -> bool:
     """Whether the operator's kind excludes negative results, given the same about earlier nodes."""
     name = operator_name(node)
     operands = [known.get(n, False) for n in node.all_input_nodes if n in known]
-    if node.op == "placeholder" or name in ("relu", "relu6", "softmax") or name in TABLES_NEVER_NEGATIVE:
+    if (
+        node.op == "placeholder"
+        or name in ("relu", "relu6")
+        or name in SOFTMAX
+        or name in TABLES_NEVER_NEGATIVE
+    ):
         return True
     if name in ("hardtanh", "clamp", "clamp_min"):
         low = _number(node, 1, -1.0 if name == "hardtanh" else float("-inf"))
@@ -123,7 +140,7 @@ def never_negative(node: Node, known: dict[Node, bool]) -> bool:
         scalars = [a for a in node.args if isinstance(a, (int, float))]
         tensors = [a for a in node.args if isinstance(a, Node)]
         return all(known.get(t, False) for t in tensors) and all(s >= 0 for s in scalars)
-    if name in MOVES or name in AVERAGES or name in LISTS or name in ("cat", "concat", "clamp_max"):
+    if name in MOVES or name in AVERAGES or name in LISTS or name in JOINS or name == "clamp_max":
         return bool(operands) and all(operands)
     return False
 
@@ -180,16 +197,16 @@ class Pow2Quantizer(Quantizer):
             source = self._shares_with(node, name, floats)
             if source is not None:
                 groups.join(source, node)
-            if name in ("cat", "concat") and self.concat == "shared":
+            if name in JOINS and self.concat == "shared":
                 for operand in node.all_input_nodes:
-                    if operator_name(groups.find(operand)) != "softmax":
+                    if operator_name(groups.find(operand)) not in SOFTMAX:
                         groups.join(operand, node)
         members: dict[Node, list[Node]] = {}
         for node in quantised:
             members.setdefault(groups.find(node), []).append(node)
         for first, nodes in members.items():
             positive = all(known[n] for n in nodes)
-            fixed = -8 if operator_name(first) == "softmax" else None
+            fixed = -8 if operator_name(first) in SOFTMAX else None
             spec = QuantizationSpec(
                 dtype=torch.int8,
                 quant_min=-128,
