@@ -25,7 +25,8 @@ setup: $(VENV)/.ready
 development: $(VENV)/.ready-development
 
 check: $(VENV)/.ready-development
-	cd generator && ../$(BIN)/ruff check . ../tests ../examples && ../$(BIN)/ruff format --check . ../tests ../examples
+	cd generator && ../$(BIN)/ruff check --config pyproject.toml . ../tests ../examples
+	cd generator && ../$(BIN)/ruff format --config pyproject.toml --check . ../tests ../examples
 	cd generator && ../$(BIN)/basedpyright
 	git ls-files '*.c' '*.h' | xargs $(BIN)/clang-format --dry-run -Werror
 

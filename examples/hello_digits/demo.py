@@ -9,9 +9,14 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-import pienn
 import torch
 from digits import build, load
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from torch import nn
+
+import pienn
 from pienn.codegen.generate import generate
 from pienn.codegen.native import Native, code_bytes
 from pienn.commands.arrays import to_graph, to_torch
@@ -19,10 +24,6 @@ from pienn.frontend.training import prepare_training
 from pienn.ir import file, interpreter
 from pienn.passes.pipeline import pipeline
 from pienn.plan.plan import plan
-from rich.console import Console
-from rich.progress import track
-from rich.table import Table
-from torch import nn
 
 FLOAT_EPOCHS, QUANTISED_EPOCHS, BATCH = 12, 3, 64
 console = Console()

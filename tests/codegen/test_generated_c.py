@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from random_graphs import minimise, random_graph, random_inputs
+
 from pienn.codegen.generate import generate
 from pienn.codegen.native import Native
 from pienn.component import component_folder
@@ -19,7 +21,6 @@ from pienn.errors import PiennError
 from pienn.ir import interpreter
 from pienn.ir.builder import GraphBuilder
 from pienn.plan.plan import plan
-from random_graphs import minimise, random_graph, random_inputs
 
 WARNINGS = ["-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
 

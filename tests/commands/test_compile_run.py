@@ -8,11 +8,12 @@ import sys
 
 import numpy as np
 import pytest
+from random_graphs import random_graph, random_inputs
+from test_verify import sample_graph
+
 from pienn import cli
 from pienn.commands.arrays import to_torch
 from pienn.ir import file, interpreter
-from random_graphs import random_graph, random_inputs
-from test_verify import sample_graph
 
 
 def call(*arguments: object) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from pienn import cli
 from pienn.codegen import native, packing
 from pienn.commands import verify as verify_command

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+
 from pienn.frontend.lowering import Lowered
 from pienn.ir.interpreter import run
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
+
 from pienn.frontend import decisions
 from pienn.frontend import operators as ops
 from pienn.frontend.operators import Encoding, QuantisedProgram, Shape, Tensor

@@ -7,12 +7,13 @@ import random
 from collections.abc import Sequence
 
 import torch
-from pienn.frontend.capture import capture, freeze
-from pienn.frontend.lowering import Lowered, lower
 from torch.fx import GraphModule, Node
 from torchao.quantization.pt2e import MinMaxObserver, PerChannelMinMaxObserver
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 from torchao.quantization.pt2e.quantizer import QuantizationAnnotation, QuantizationSpec, Quantizer
+
+from pienn.frontend.capture import capture, freeze
+from pienn.frontend.lowering import Lowered, lower
 
 CLAMPS = ("relu", "relu6", "hardtanh", "clamp", "clamp_min", "clamp_max")
 MOVES = (

@@ -6,12 +6,13 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from pienn.errors import PiennError
-from pienn.frontend.capture import capture, capture_program, freeze
-from pienn.frontend.lowering import lower
 from simple_quantizer import converted, name_of
 from torch import nn
 from torch.nn import functional as F
+
+from pienn.errors import PiennError
+from pienn.frontend.capture import capture, capture_program, freeze
+from pienn.frontend.lowering import lower
 
 
 class Function(nn.Module):

@@ -5,8 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 from agreement import check_equal, signal_to_noise
-from pienn.frontend.capture import capture, capture_program, freeze
-from pienn.frontend.lowering import lower
 from simple_quantizer import SimpleQuantizer, converted
 from test_lowering_operators import Function, make
 from torch import nn
@@ -14,6 +12,9 @@ from torch.nn import functional as F
 from torchao.quantization.pt2e import MinMaxObserver
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 from torchao.quantization.pt2e.quantizer import QuantizationSpec
+
+from pienn.frontend.capture import capture, capture_program, freeze
+from pienn.frontend.lowering import lower
 
 
 @pytest.fixture

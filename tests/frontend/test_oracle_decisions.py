@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+
 from pienn.errors import PiennError
 from pienn.frontend import decisions
 from pienn.frontend.operators import Encoding

@@ -6,9 +6,10 @@ import numpy as np
 import torch
 from agreement import check_equal
 from hypothesis import HealthCheck, given, settings
+from random_programs import programs
+
 from pienn.frontend.lowering import lower_program
 from pienn.frontend.operators import QuantisedProgram
-from random_programs import programs
 
 
 def stored_inputs(program: QuantisedProgram) -> list[torch.Tensor]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from pienn.isa import load
 from pienn.isa.documents import document, show
 from pienn.isa.table import TARGETS

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from pienn.errors import PiennError
 from pienn.isa.assembler import assemble
 from pienn.isa.table import load

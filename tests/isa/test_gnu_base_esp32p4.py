@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from pienn.isa.assembler import assemble
 
 MARCH = "rv32imafc_zicsr_zifencei_zba_zbb_zbs"

@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from pienn.isa import load
 from pienn.isa.assembler import assemble
 from pienn.isa.disassembler import instruction_text

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from pienn.isa.assembler import assemble
 from pienn.isa.gnu_macros import macros
 from pienn.isa.source import preprocess

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from pienn.errors import PiennError
 from pienn.isa.assembler import assemble
 from pienn.isa.source import AssemblyError

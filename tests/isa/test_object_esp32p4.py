@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+
 from pienn.isa.assembler import assemble
 from pienn.isa.commands import asm, disasm, isa
 from pienn.isa.disassembler import disassemble

@@ -4,6 +4,7 @@ import random
 from pathlib import Path
 
 import pytest
+
 from pienn import isa as isa_package
 from pienn.errors import PiennError
 from pienn.isa.table import TARGETS as ALL_TARGETS

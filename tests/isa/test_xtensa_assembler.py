@@ -8,15 +8,13 @@ from pathlib import Path
 
 import pytest
 import xtensa_programs
+
 from pienn.isa import load
 from pienn.isa.assembler import assemble
 
 ISA = load("esp32s3")
 DATA = Path(__file__).parent / "data"
-PROGRAMS = [
-    json.loads(line)
-    for line in (DATA / "xtensa_programs.jsonl").read_text().splitlines()
-]
+PROGRAMS = [json.loads(line) for line in (DATA / "xtensa_programs.jsonl").read_text().splitlines()]
 
 
 def section(text: str, name: str = ".text") -> bytes:
@@ -31,10 +29,7 @@ def test_programs_have_the_layout_of_gnu_as(program: dict[str, str]) -> None:
 
 
 def test_texts_of_the_golden_vectors_give_their_bytes(shared: Path) -> None:
-    records = [
-        json.loads(line)
-        for line in (shared / "vectors" / "s3_pie.jsonl").read_text().splitlines()
-    ]
+    records = [json.loads(line) for line in (shared / "vectors" / "s3_pie.jsonl").read_text().splitlines()]
     data = section("\n".join(record["asm"] for record in records))
     expected = b"".join(bytes.fromhex(record["bytes"]) for record in records)
     assert len(records) > 1000
@@ -43,15 +38,8 @@ def test_texts_of_the_golden_vectors_give_their_bytes(shared: Path) -> None:
 
 def test_every_instruction_assembles_from_its_syntax() -> None:
     generator = random.Random(3)
-    chosen = [
-        i
-        for i in ISA.instructions.values()
-        if not any(o.kind == "pcrel" for o in i.operands)
-    ]
-    texts = [
-        xtensa_programs.random_statement(instruction, generator)
-        for instruction in chosen
-    ]
+    chosen = [i for i in ISA.instructions.values() if not any(o.kind == "pcrel" for o in i.operands)]
+    texts = [xtensa_programs.random_statement(instruction, generator) for instruction in chosen]
     data = section("\n".join([".begin no-transform", *texts, ".end no-transform"]))
     offset = 0
     for instruction, text in zip(chosen, texts, strict=True):
@@ -62,18 +50,12 @@ def test_every_instruction_assembles_from_its_syntax() -> None:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_random_programs_have_the_bytes_of_the_lx106_assembler(
-    seed: int, tool, tmp_path: Path
-) -> None:
+def test_random_programs_have_the_bytes_of_the_lx106_assembler(seed: int, tool, tmp_path: Path) -> None:
     """The lx106 core has density, but no loops, windows or booleans; its layout rules are the same."""
     assembler, copy = tool("xtensa-lx106-elf-as"), tool("xtensa-lx106-elf-objcopy")
-    source = xtensa_programs.Program(
-        xtensa_programs.small(ISA), seed, 80, far=seed % 4 == 0
-    ).text
+    source = xtensa_programs.Program(xtensa_programs.small(ISA), seed, 80, far=seed % 4 == 0).text
     (tmp_path / "program.s").write_text(source)
-    subprocess.run(
-        [assembler, "program.s", "-o", "program.o"], cwd=tmp_path, check=True
-    )
+    subprocess.run([assembler, "program.s", "-o", "program.o"], cwd=tmp_path, check=True)
     for name in (".text", ".literal"):
         command = [copy, "-O", "binary", "-j", name, "program.o", "out.bin"]
         subprocess.run(command, cwd=tmp_path, check=True)
@@ -96,8 +78,7 @@ def test_single_instructions_have_the_bytes_of_llvm(tool) -> None:
     statements = [
         xtensa_programs.random_statement(instruction, generator)
         for instruction in ISA.instructions.values()
-        if instruction.extension != "pie"
-        and not any(o.kind == "pcrel" for o in instruction.operands)
+        if instruction.extension != "pie" and not any(o.kind == "pcrel" for o in instruction.operands)
         for _ in range(4)
     ]
     run = subprocess.run(
@@ -107,18 +88,11 @@ def test_single_instructions_have_the_bytes_of_llvm(tool) -> None:
         text=True,
         check=False,
     )
-    refused = {
-        int(number)
-        for number in re.findall(r"^<stdin>:(\d+):\d+: error", run.stderr, re.MULTILINE)
-    }
-    accepted = [
-        text for number, text in enumerate(statements, 1) if number not in refused
-    ]
+    refused = {int(number) for number in re.findall(r"^<stdin>:(\d+):\d+: error", run.stderr, re.MULTILINE)}
+    accepted = [text for number, text in enumerate(statements, 1) if number not in refused]
     encodings = re.findall(r"encoding: \[([^\]]*)\]", run.stdout)
     assert len(encodings) == len(accepted)
-    expected = [
-        bytes(int(byte, 16) for byte in encoding.split(",")) for encoding in encodings
-    ]
+    expected = [bytes(int(byte, 16) for byte in encoding.split(",")) for encoding in encodings]
     data = section("\n".join([".begin no-transform", *accepted, ".end no-transform"]))
     different = set()
     offset = 0

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from pienn.isa.assembler import assemble
 from pienn.isa.object import Object
 
@@ -63,9 +64,7 @@ def compiled(tool, folder: Path, *options: str) -> Path:
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_call0_code_has_the_bytes_of_the_lx106_assembler(
-    option: str, tool, tmp_path: Path
-) -> None:
+def test_call0_code_has_the_bytes_of_the_lx106_assembler(option: str, tool, tmp_path: Path) -> None:
     path = compiled(tool, tmp_path, option, "-mabi=call0")
     subprocess.run(
         [tool("xtensa-lx106-elf-as"), "program.s", "-o", "program.o"],
@@ -102,10 +101,7 @@ def check(program: Object, abi: str) -> None:
     generator = np.random.default_rng(1)
     a, b = (generator.integers(-128, 128, 50, dtype=np.int8) for _ in range(2))
     assert machine.call("fibonacci", 12).value == 144
-    assert (
-        machine.call("dot", a, b, 50).value
-        == int(a.astype(int) @ b.astype(int)) & 0xFFFFFFFF
-    )
+    assert machine.call("dot", a, b, 50).value == int(a.astype(int) @ b.astype(int)) & 0xFFFFFFFF
     expected = [ord("b"), 0xFEDCBA98, 77777777, ord("a"), 1003, 5 << 20, 0xFFFFFFFF]
     assert [machine.call("choose", x).value for x in range(7)] == expected
     text = np.frombuffer(b"zero-overhead loops", dtype=np.int8)

@@ -4,6 +4,7 @@ import random
 
 import pytest
 import xtensa_programs
+
 from pienn.isa import load
 from pienn.isa.assembler import assemble
 from pienn.isa.disassembler import disassemble, instruction_text
@@ -16,22 +17,12 @@ def random_bytes(generator: random.Random) -> bytes:
     pieces = []
     for instruction in ISA.instructions.values():
         if any(o.kind == "pcrel" for o in instruction.operands):
-            values = {
-                o.name: generator.choice(o.all_values()) for o in instruction.operands
-            }
+            values = {o.name: generator.choice(o.all_values()) for o in instruction.operands}
             pieces.append((instruction, values))
         else:
-            text = xtensa_programs.random_statement(instruction, generator).partition(
-                " "
-            )[2]
-            numbers = [
-                int(word.strip().lstrip("aqfbm"))
-                for word in text.split(",")
-                if word.strip()
-            ]
-            values = dict(
-                zip([o.name for o in instruction.operands], numbers, strict=True)
-            )
+            text = xtensa_programs.random_statement(instruction, generator).partition(" ")[2]
+            numbers = [int(word.strip().lstrip("aqfbm")) for word in text.split(",") if word.strip()]
+            values = dict(zip([o.name for o in instruction.operands], numbers, strict=True))
             pieces.append((instruction, values))
     generator.shuffle(pieces)
     data = b""
@@ -60,10 +51,7 @@ def test_disassembly_assembles_to_the_same_bytes(seed: int) -> None:
 
 def test_targets_are_written_as_symbols_or_addresses() -> None:
     data = assemble("f: nop.n\nbeqz a3, f\n", "esp32s3").sections[".text"].data
-    texts = [
-        d.text
-        for d in disassemble(data, "esp32s3", 0x40000000, symbols={0x40000000: "f"})
-    ]
+    texts = [d.text for d in disassemble(data, "esp32s3", 0x40000000, symbols={0x40000000: "f"})]
     assert texts == ["nop.n", "beqz a3, f"]
     assert [d.text for d in disassemble(data, "esp32s3", 0x100)] == [
         "nop.n",

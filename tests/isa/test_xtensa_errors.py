@@ -1,6 +1,7 @@
 """Mistakes in ESP32-S3 assembly are told in one line: place, what is wrong, the way out."""
 
 import pytest
+
 from pienn.isa.assembler import assemble
 from pienn.isa.source import AssemblyError
 
@@ -124,9 +125,7 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("text", "message"), MISTAKES, ids=[m[0].splitlines()[0] for m in MISTAKES]
-)
+@pytest.mark.parametrize(("text", "message"), MISTAKES, ids=[m[0].splitlines()[0] for m in MISTAKES])
 def test_mistake_is_told_in_one_line(text: str, message: str) -> None:
     with pytest.raises(AssemblyError) as caught:
         assemble(text + "\n", "esp32s3", name="kernel.S")
@@ -144,14 +143,10 @@ def test_all_mistakes_of_a_file_are_found_at_once() -> None:
 
 
 def test_a_loop_inside_a_loop_is_a_warning() -> None:
-    text = (
-        "loop a2, outer\nnop\nloop a3, inner\nadd a4, a4, a5\ninner: nop\nouter: nop\n"
-    )
+    text = "loop a2, outer\nnop\nloop a3, inner\nadd a4, a4, a5\ninner: nop\nouter: nop\n"
     warnings = assemble(text, "esp32s3", name="kernel.S").warnings
     assert len(warnings) == 1
-    assert warnings[0].startswith(
-        "kernel.S:3:1: warning: this loop lies inside the loop at line 1"
-    )
+    assert warnings[0].startswith("kernel.S:3:1: warning: this loop lies inside the loop at line 1")
 
 
 def test_a_long_loop_is_told() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import xtensa_programs
+
 from pienn.isa import load
 from pienn.isa.assembler import assemble
 
@@ -41,10 +42,7 @@ def test_link_resolves_literals_calls_and_words() -> None:
     image = assemble(KERNEL, "esp32s3").link(BASE, symbols={"outside": BASE + 0x1000})
     assert image.symbols["scale_s8"] == BASE + 16
     data = image.flat()
-    word = {
-        at: int.from_bytes(data[at : at + 4], "little")
-        for at in range(0, len(data) - 3, 4)
-    }
+    word = {at: int.from_bytes(data[at : at + 4], "little") for at in range(0, len(data) - 3, 4)}
     table = image.symbols["table"]
     assert [word[at] for at in (0, 4, 8, 12)] == [
         table + 4,
@@ -101,19 +99,12 @@ def gnu_link(object_file: bytes, folder: Path, tool, *, outside: int) -> bytes:
 def test_gnu_linker_makes_the_same_image(tool, tmp_path: Path) -> None:
     kernel = assemble(KERNEL, "esp32s3")
     expected = gnu_link(kernel.elf(), tmp_path, tool, outside=BASE + 0x1000)
-    assert (
-        kernel.link(BASE, symbols={"outside": BASE + 0x1000}).flat().hex()
-        == expected.hex()
-    )
+    assert kernel.link(BASE, symbols={"outside": BASE + 0x1000}).flat().hex() == expected.hex()
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_gnu_linker_makes_the_same_image_of_random_programs(
-    seed: int, tool, tmp_path: Path
-) -> None:
-    text = xtensa_programs.Program(
-        xtensa_programs.full(ISA), 1000 + seed, 80, far=seed == 3
-    ).text
+def test_gnu_linker_makes_the_same_image_of_random_programs(seed: int, tool, tmp_path: Path) -> None:
+    text = xtensa_programs.Program(xtensa_programs.full(ISA), 1000 + seed, 80, far=seed == 3).text
     program = assemble(text, "esp32s3")
     expected = gnu_link(program.elf(), tmp_path, tool, outside=BASE + 0x8000)
     image = program.link(BASE, symbols={"elsewhere": BASE + 0x8000})
@@ -133,9 +124,7 @@ def test_literal_section_follows_the_name_of_the_code_section() -> None:
 def test_long_calls_go_through_a_literal() -> None:
     text = ".begin longcalls\n call8 elsewhere\n .end longcalls\n"
     image = assemble(text, "esp32s3").link(BASE, symbols={"elsewhere": 0x50000000})
-    mnemonics = [
-        ISA.decode(image.flat(), at, pc=BASE + at)[0].mnemonic for at in (4, 7)
-    ]  # type: ignore[index]
+    mnemonics = [ISA.decode(image.flat(), at, pc=BASE + at)[0].mnemonic for at in (4, 7)]  # type: ignore[index]
     assert mnemonics == ["l32r", "callx8"]
     assert image.flat()[:4] == (0x50000000).to_bytes(4, "little")
 

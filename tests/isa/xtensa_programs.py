@@ -63,9 +63,7 @@ def small(isa: Isa) -> Flavour:
     return Flavour(chosen, COMMON, BRANCHES, "call0", False)
 
 
-def _straight(
-    isa: Isa, extensions: tuple[str, ...], skipped: tuple[str, ...]
-) -> tuple[Instruction, ...]:
+def _straight(isa: Isa, extensions: tuple[str, ...], skipped: tuple[str, ...]) -> tuple[Instruction, ...]:
     return tuple(
         i
         for i in isa.instructions.values()
@@ -79,10 +77,7 @@ def _straight(
 def random_statement(instruction: Instruction, generator: random.Random) -> str:
     """The instruction with random allowed operands."""
     while True:
-        values = [
-            generator.choice([v for v in o.all_values() if o.allows(v)])
-            for o in instruction.operands
-        ]
+        values = [generator.choice([v for v in o.all_values() if o.allows(v)]) for o in instruction.operands]
         written = [
             (o.kind, v)
             for o, v in zip(instruction.operands, values, strict=True)
@@ -92,8 +87,7 @@ def random_statement(instruction: Instruction, generator: random.Random) -> str:
         if len(set(written)) == len(written) and not too_wide:
             break
     texts = [
-        (o.kind if o.is_register else "") + str(v)
-        for o, v in zip(instruction.operands, values, strict=True)
+        (o.kind if o.is_register else "") + str(v) for o, v in zip(instruction.operands, values, strict=True)
     ]
     return f"{instruction.mnemonic} {', '.join(texts)}".strip()
 
@@ -130,9 +124,7 @@ class Program:
         elif chance < 0.8:
             text = self.random.choice(EXPANDED)
         else:
-            text = random_statement(
-                self.random.choice(self.flavour.straight), self.random
-            )
+            text = random_statement(self.random.choice(self.flavour.straight), self.random)
         self.lines.append(f" {text}")
 
     def new_label(self) -> str:
@@ -181,25 +173,19 @@ class Program:
             self.defined.append(self.new_label())
             self.lines.append(f"{self.defined[-1]}:")
             if self.wanted and generator.random() < 0.7:
-                self.lines.append(
-                    f"{self.wanted.pop(generator.randrange(len(self.wanted)))}:"
-                )
+                self.lines.append(f"{self.wanted.pop(generator.randrange(len(self.wanted)))}:")
         elif chance < 0.75:
             self.branch(self.target())
         elif chance < 0.79:
             self.lines.append(f" j {self.target()}")
         elif chance < 0.82:
-            self.lines.append(
-                f" {self.flavour.call} {generator.choice(('f', 'elsewhere'))}"
-            )
+            self.lines.append(f" {self.flavour.call} {generator.choice(('f', 'elsewhere'))}")
         elif chance < 0.88 and self.flavour.loops:
             self.loop()
         elif chance < 0.90:
             self.lines.append(f" .align {generator.choice((4, 8, 16))}")
         elif chance < 0.92:
-            numbers = ", ".join(
-                str(generator.randrange(256)) for _ in range(generator.randrange(1, 8))
-            )
+            numbers = ", ".join(str(generator.randrange(256)) for _ in range(generator.randrange(1, 8)))
             self.lines += [
                 f" .byte {numbers}",
                 " .align 4" if generator.random() < 0.5 else " nop",

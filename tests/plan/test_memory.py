@@ -6,6 +6,7 @@ from itertools import combinations, permutations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from pienn.plan.memory import ALIGNMENT, Buffer, aligned, place
 
 

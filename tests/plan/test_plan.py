@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from random_graphs import random_graph, random_inputs
+
 from pienn.codegen.native import Native
 from pienn.ir import interpreter
 from pienn.ir.builder import GraphBuilder
 from pienn.plan.plan import plan
-from random_graphs import random_graph, random_inputs
 
 
 def groups(rows):

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from reference_draw import Draw, Placement
+
 from pienn.codegen import packing
 from pienn.ir import bounds, interpreter
 from pienn.ir.builder import GraphBuilder
 from pienn.ir.dialect import Encoding, shape_of
 from pienn.ir.graph import Graph
-from reference_draw import Draw, Placement
 
 
 @dataclass(frozen=True)

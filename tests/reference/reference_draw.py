@@ -8,6 +8,7 @@ from itertools import accumulate
 from typing import Any
 
 import numpy as np
+
 from pienn.codegen import packing
 from pienn.ir.dialect import Encoding
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pienn.ir import border
 from reference_library import compile_library
+
+from pienn.ir import border
 
 SOURCE = """
 #include "pienn/pienn.h"

@@ -7,9 +7,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from pienn.plan.kernel_list import page, read_kernels
 from reference_cases import CASES, WITHOUT_OPERATION
 from reference_library import CHECKOUT, INCLUDE, SOURCES, STRUCTS, WARNINGS, compile_library
+
+from pienn.plan.kernel_list import page, read_kernels
 
 KERNELS = read_kernels()
 NAMES = sorted(kernel.name for kernel in KERNELS)

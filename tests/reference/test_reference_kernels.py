@@ -8,11 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from pienn.plan.kernel_list import ListedKernel, read_kernels
 from reference_cases import CASES, WITHOUT_OPERATION
 from reference_check import difference
 from reference_draw import Draw
 from reference_library import CHECKOUT, SANITIZERS, Library, compile_library
+
+from pienn.plan.kernel_list import ListedKernel, read_kernels
 
 SEEDS = 80  # per kernel
 SEEDS_SANITIZED = 20

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from pienn.codegen import packing
 from pienn.errors import PiennError
 from pienn.ir.dialect import Encoding

@@ -65,7 +65,10 @@ def _function(w: _Writer, rng: random.Random, number: int, last: int) -> None:
         kept = list(range(3, 4 * panes))
         for register in kept[1:] if panes > 1 else []:
             w.put(
-                rng.choice(("add", "xor", "addx2", "sub")), register, rng.choice((2, 3)), rng.choice((2, 3))
+                rng.choice(("add", "xor", "addx2", "sub")),
+                register,
+                rng.choice((2, 3)),
+                rng.choice((2, 3)),
             )
             w.put("addi", register, register, rng.randrange(-128, 128))
         if rng.random() < 0.4:

@@ -39,6 +39,7 @@ STATE_AT, RESULT_AT, SCRATCH_AT = (
 )  # each part of a record; a15 points at its start
 SPECIALS = ("sar", "br", "acclo", "acchi", "m0", "m1", "m2", "m3", "scompare1")
 SPECIAL_AT = 60
+FLOAT_CONTROL_AT = 100  # rounding mode before, flags after
 FLOAT_STATE_AT = SCRATCH_AT + SCRATCH - 64
 
 UNDEFINED = {"msalp32": 32}  # slli by 32 can be encoded but is not defined
@@ -69,6 +70,8 @@ FLOAT = (
     "add.s sub.s mul.s madd.s msub.s abs.s neg.s mov.s moveqz.s movnez.s movltz.s movgez.s movf.s movt.s wfr rfr "
     "round.s trunc.s ceil.s floor.s utrunc.s float.s ufloat.s un.s oeq.s ueq.s olt.s ult.s ole.s ule.s const.s"
 ).split()
+# Conversions to integers scale first; qemu raises overflow there, which no document of the chip mentions.
+FLAGS_UNKNOWN = ("round.s", "trunc.s", "ceil.s", "floor.s", "utrunc.s")
 FLOAT_MEMORY = "lsi ssi lsip ssip".split()
 
 
@@ -111,6 +114,8 @@ def _prologue() -> bytes:
     code = b""
     for index, name in enumerate(SPECIALS):
         code += _ordered("l32i", 0, 15, SPECIAL_AT + 4 * index) + _ordered(f"wsr.{name}", 0)
+    code += _ordered("l32i", 0, 15, FLOAT_CONTROL_AT) + _ordered("wur.fcr", 0)
+    code += _ordered("movi", 0, 0) + _ordered("wur.fsr", 0)
     for number in range(16):
         code += _ordered("lsi", number, 15, FLOAT_STATE_AT + 4 * number)
     for number in range(15):
@@ -124,6 +129,7 @@ def _epilogue() -> bytes:
         code += _ordered("s32i", number, 15, RESULT_AT + 4 * number)
     for index, name in enumerate(SPECIALS):
         code += _ordered(f"rsr.{name}", 0) + _ordered("s32i", 0, 15, RESULT_AT + SPECIAL_AT + 4 * index)
+    code += _ordered("rur.fsr", 0) + _ordered("s32i", 0, 15, RESULT_AT + FLOAT_CONTROL_AT)
     for number in range(16):
         code += _ordered("ssi", number, 15, FLOAT_STATE_AT + 4 * number)
     return code
@@ -342,6 +348,7 @@ def _record(rng: random.Random) -> bytes:
     specials[0] = rng.randrange(33)
     specials[1] &= 0xFFFF
     struct.pack_into(f"<{len(SPECIALS)}I", record, SPECIAL_AT, *specials)
+    struct.pack_into("<I", record, FLOAT_CONTROL_AT, rng.choice((0, 0, 1, 2, 3)))
     record[SCRATCH_AT : SCRATCH_AT + SCRATCH - 64] = rng.randbytes(SCRATCH - 64)
     struct.pack_into("<16I", record, FLOAT_STATE_AT, *(_float(rng) for _ in range(16)))
     return bytes(record)
@@ -432,13 +439,18 @@ def run_in_simulator(program: Program) -> bytes:
 
 NAMES = {RESULT_AT + 4 * i: f"a{i}" for i in range(15)}
 NAMES |= {RESULT_AT + SPECIAL_AT + 4 * i: name for i, name in enumerate(SPECIALS)}
+NAMES |= {RESULT_AT + FLOAT_CONTROL_AT: "FSR"}
 NAMES |= {FLOAT_STATE_AT + 4 * i: f"f{i}" for i in range(16)}
 
 
 def differences(program: Program, expected: bytes, actual: bytes) -> list[str]:
     """One line per differing sequence: its seed, the registers and the text of the body."""
-    a = np.frombuffer(expected, np.uint32).reshape(program.count, -1)
+    a = np.frombuffer(expected, np.uint32).reshape(program.count, -1).copy()
     b = np.frombuffer(actual, np.uint32).reshape(program.count, -1)
+    for index, text in enumerate(program.texts):
+        if any(line.split()[0] in FLAGS_UNKNOWN for line in text):
+            flags = (RESULT_AT + FLOAT_CONTROL_AT) // 4
+            a[index, flags] = b[index, flags]
     found: list[str] = []
     for index in np.nonzero((a != b).any(axis=1))[0]:
         words = [

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
 from pienn.isa.assembler import assemble
 from pienn.isa.table import Instruction, load
 from pienn.sim.programs import Console, run_program

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+
 from pienn.sim import calibration
 from pienn.sim.build import targets
 from pienn.sim.commands import sim

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from pienn.errors import PiennError
 from pienn.isa import table
 from pienn.sim import build
@@ -78,6 +79,7 @@ def test_the_core_decodes_like_the_table(target: str) -> None:
     import ctypes
 
     import numpy as np
+
     from pienn.sim.native import CHIPS, core
 
     isa = table.load(target)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import random_riscv
+
 from pienn.isa.table import load
 
 QUICK, ALL = 800, 20_000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from pienn.isa.assembler import assemble
 from pienn.sim.machine import Machine
 from pienn.sim.native import Check

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+
 from pienn.errors import PiennError
 from pienn.isa.table import load
 from pienn.sim.commands import sim

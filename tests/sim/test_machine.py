@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
+
 from pienn.errors import PiennError
 from pienn.isa.assembler import assemble
 from pienn.sim.machine import GUARD_BYTES, Machine

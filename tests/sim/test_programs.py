@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+
 from pienn.errors import PiennError
 from pienn.sim.commands import sim
 from pienn.sim.programs import Console, run_program

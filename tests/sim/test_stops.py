@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+
 from pienn.isa.assembler import assemble
 from pienn.isa.table import load
 from pienn.sim.machine import ALL_CHECKS, Machine

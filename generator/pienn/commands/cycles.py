@@ -9,7 +9,6 @@ from rich.table import Table
 
 from pienn.commands.simulated import PEAK, LayerCycles, Simulated
 
-
 USUAL_CLOCK = {"esp32p4": 360, "esp32s3": 240}
 """MHz, where the memory model names no clock."""
 

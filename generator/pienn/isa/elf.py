@@ -146,7 +146,8 @@ def _symbol(object_: Object, symbol: Symbol, index_of: dict[str, int], names: _S
     else:
         address = place[1] & 0xFFFFFFFF
         where = index_of[place[0].name] if place[0] else _ABSOLUTE
-    return struct.pack("<IIIBBH", names.add(symbol.name), address, size, info, 0, where)
+    name = f".L{symbol.name}" if symbol.name[:1].isdigit() else symbol.name
+    return struct.pack("<IIIBBH", names.add(name), address, size, info, 0, where)
 
 
 def _relocation(object_: Object, relocation: Relocation, symbol_index: dict[int, int]) -> bytes:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pienn.isa.expressions import ExpressionError, Function, evaluate
 from pienn.isa.program import Align, Bytes, known_distance
-from pienn.isa.riscv_branches import AddressPair, Branch, CodeAlign, Patched
+from pienn.isa.riscv_branches import AddressPair, Branch, CodeAlign, Patched, high_part, low_part
 from pienn.isa.riscv_operands import OperandReader, Parsed
 from pienn.isa.riscv_pseudo import LOADS_AND_STORES, WITH_NUMBER, pseudo_instructions
 from pienn.isa.source import Statement, split_operands
@@ -265,8 +265,7 @@ class RiscV(Target):
         is_zero = self._register(register) == 0
         plain = value >= 0xFFFFF800 or is_zero
         value = ((value + (1 << 31)) % (1 << 32)) - (1 << 31)
-        low = ((value & 0xFFF) ^ 0x800) - 0x800
-        high = (value - low >> 12) & 0xFFFFF
+        low, high = low_part(value), high_part(value)
         if high:
             self._instruction("lui", [parts[0], (str(high), index)], statement, assembler)
         if low or not high or is_zero:

@@ -64,6 +64,13 @@ class Patched(Fragment):
             raise AssemblyError(self.location, f"{mnemonic}: {self.operand} must be a label of this section")
         else:
             note_relocation(layout, self, 0, self.kind, value)
+            if self.kind in (
+                "R_RISCV_HI20",
+                "R_RISCV_LO12_I",
+                "R_RISCV_LO12_S",
+            ):  # GNU as writes the addend, too
+                part = high_part if self.kind == "R_RISCV_HI20" else low_part
+                values["imm"] = part(value.constant)
         return self.isa.encode_instruction(self.instruction, values, self.revision)
 
 
@@ -176,6 +183,16 @@ class AddressPair(Fragment):
             relocation = Relocation(self.offset + 4, self.kinds[1], anchor, 0, self.location)
             section.relocations.append(relocation)
         return self.first + self.second
+
+
+def low_part(value: int) -> int:
+    """The lower 12 bits as the sign-extended immediate that completes `high_part`."""
+    return ((value & 0xFFF) ^ 0x800) - 0x800
+
+
+def high_part(value: int) -> int:
+    """The upper 20 bits for lui and auipc, rounded so that adding `low_part` gives the value."""
+    return (value - low_part(value) >> 12) & 0xFFFFF
 
 
 def _distance(layout: Layout, fragment: Fragment, value: Value) -> int | None:

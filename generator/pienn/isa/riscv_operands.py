@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pienn.isa.expressions import Expression, ExpressionError, Function, Number, evaluate
 from pienn.isa.program import known_distance
+from pienn.isa.riscv_branches import high_part, low_part
 from pienn.isa.source import Statement, split_operands
 
 if TYPE_CHECKING:
@@ -272,9 +273,9 @@ class OperandReader:
         if not value.is_absolute or function.name.startswith("pcrel"):
             return None
         if function.name == "hi":
-            return (value.constant + 0x800 >> 12) & 0xFFFFF
+            return high_part(value.constant)
         if function.name == "lo":
-            return ((value.constant & 0xFFF) ^ 0x800) - 0x800
+            return low_part(value.constant)
         return None
 
 

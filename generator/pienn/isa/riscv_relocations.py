@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from pienn.isa.riscv_branches import high_part, low_part
 from pienn.isa.table import Isa
 
 
@@ -35,16 +36,16 @@ def apply(
             return "%pcrel_lo needs the label of an auipc with %pcrel_hi"
         distance = upper - value
     if kind == "R_RISCV_CALL_PLT":
-        _set(isa, revision, data, offset, {"imm": _high(distance)})
-        _set(isa, revision, data, offset + 4, {"imm": _low(distance)})
+        _set(isa, revision, data, offset, {"imm": high_part(distance)})
+        _set(isa, revision, data, offset + 4, {"imm": low_part(distance)})
     elif kind == "R_RISCV_HI20":
-        _set(isa, revision, data, offset, {"imm": _high(value)})
+        _set(isa, revision, data, offset, {"imm": high_part(value)})
     elif kind == "R_RISCV_PCREL_HI20":
-        _set(isa, revision, data, offset, {"imm": _high(distance)})
+        _set(isa, revision, data, offset, {"imm": high_part(distance)})
     elif kind in ("R_RISCV_LO12_I", "R_RISCV_LO12_S"):
-        _set(isa, revision, data, offset, {"imm": _low(value)})
+        _set(isa, revision, data, offset, {"imm": low_part(value)})
     elif kind in ("R_RISCV_PCREL_LO12_I", "R_RISCV_PCREL_LO12_S"):
-        _set(isa, revision, data, offset, {"imm": _low(distance)})
+        _set(isa, revision, data, offset, {"imm": low_part(distance)})
     elif kind in ("R_RISCV_BRANCH", "R_RISCV_JAL", "R_RISCV_RVC_BRANCH", "R_RISCV_RVC_JUMP"):
         found = isa.decode(bytes(data), offset, revision)
         assert found is not None
@@ -58,14 +59,6 @@ def apply(
     else:
         return f"relocation {kind} is unknown"
     return None
-
-
-def _low(value: int) -> int:
-    return ((value & 0xFFF) ^ 0x800) - 0x800
-
-
-def _high(value: int) -> int:
-    return (value - _low(value) >> 12) & 0xFFFFF
 
 
 def _set(isa: Isa, revision: int | None, data: bytearray, offset: int, changes: dict[str, int]) -> None:

@@ -90,18 +90,20 @@ static inline uint32_t float_to_integer(uint32_t bits, int scale, enum FloatRoun
     return (uint32_t)(int32_t)rounded;
 }
 
-// Negative values convert like signed ones.
+// Negative values convert like signed ones, and are invalid.
 static inline uint32_t float_to_unsigned(uint32_t bits, int scale) {
     double value = (double)float_of(bits) * (double)(1 << scale);
     if (float_is_nan(bits) || value >= 4294967296.0) {
         feraiseexcept(FE_INVALID);
         return 0xffffffff;
     }
-    if (value < 0)
-        return float_to_integer(bits, scale, TOWARD_ZERO);
+    if (value <= -1) {
+        feraiseexcept(FE_INVALID);
+        return value < -2147483648.0 ? 0x80000000 : (uint32_t)(int32_t)value;
+    }
     if (trunc(value) != value)
         feraiseexcept(FE_INEXACT);
-    return (uint32_t)value;
+    return value > 0 ? (uint32_t)value : 0;
 }
 
 // Starting values of the division and square root sequences are looked up with 8 significant bits on the
