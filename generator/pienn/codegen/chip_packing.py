@@ -19,16 +19,36 @@ Fields = dict[str, Any]
 Rule = Callable[[Arrays, Fields, tuple[int, int]], tuple[Arrays, Fields]]
 
 
-def _p4_conv2d(arrays: Arrays, fields: Fields, _: tuple[int, int]) -> tuple[Arrays, Fields]:
-    packed = Filter(arrays["weights"], arrays["bias"], arrays["shift"])
-    window, channels = (fields["kernel_height"], fields["kernel_width"]), fields["x"]["channels"]
+def _filter(arrays: Arrays) -> Filter:
+    return Filter(arrays["weights"], arrays["bias"], arrays["shift"])
+
+
+def _p4_layout(fields: Fields) -> p4.Layout:
     clamped = fields["minimum"] > -128 or fields["maximum"] < 127
-    layout = p4.Layout(fields["x"]["pixel_stride"], fields["stride_x"], fields["dilation_x"], clamped)
-    blocks = p4.conv2d_blocks(packed, p4.choose_body(window, channels, layout), window, channels)
-    return {"blocks": blocks}, fields
+    return p4.Layout(fields["x"]["pixel_stride"], fields["stride_x"], fields["dilation_x"], clamped)
 
 
-RULES: dict[tuple[str, str], Rule] = {("p4", "conv2d_s8"): _p4_conv2d}
+def _p4_conv2d(arrays: Arrays, fields: Fields, _: tuple[int, int]) -> tuple[Arrays, Fields]:
+    window, channels = (fields["kernel_height"], fields["kernel_width"]), fields["x"]["channels"]
+    body = p4.choose_body(window, channels, _p4_layout(fields))
+    return {"blocks": p4.conv2d_blocks(_filter(arrays), body, window, channels)}, fields
+
+
+def _p4_depthwise_conv2d(arrays: Arrays, fields: Fields, _: tuple[int, int]) -> tuple[Arrays, Fields]:
+    window = fields["kernel_height"], fields["kernel_width"]
+    body = p4.choose_depthwise_body(window, _p4_layout(fields), fields["dilation_y"])
+    return {"blocks": p4.depthwise_blocks(_filter(arrays), body)}, fields
+
+
+def _p4_fully_connected(arrays: Arrays, fields: Fields, _: tuple[int, int]) -> tuple[Arrays, Fields]:
+    return {"blocks": p4.fully_connected_blocks(_filter(arrays), fields["depth"])}, fields
+
+
+RULES: dict[tuple[str, str], Rule] = {
+    ("p4", "conv2d_s8"): _p4_conv2d,
+    ("p4", "depthwise_conv2d_s8"): _p4_depthwise_conv2d,
+    ("p4", "fully_connected_s8"): _p4_fully_connected,
+}
 """(version, kernel) -> rule; kernels without one take the reference's constants."""
 
 
