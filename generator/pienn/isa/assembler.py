@@ -114,9 +114,10 @@ class Assembler:
         return Object(self.target, self.sections, self.symbols, layout, self.warnings)
 
     def _pad_to_alignment(self, section: Section) -> None:
-        """Sections end at a multiple of their alignment, code filled with no-operations, as GNU as does."""
+        """Sections end at a multiple of their alignment (merged ones do not), code filled with no-operations."""
         self.statement = Statement("", Location("<end>", 0))
-        if section.fragments and section.alignment > 1 and self.target.pads_section_ends:
+        ends_padded = self.target.pads_section_ends and "M" not in section.flags
+        if section.fragments and section.alignment > 1 and ends_padded:
             self.current = section
             self.align(section.alignment, None, None, self.statement, 1)
 
