@@ -157,7 +157,7 @@ void memory_check(Machine *m, uint32_t pc, uint32_t address, uint32_t size, bool
     uint8_t mask = SIM_DECLARED | (write ? SIM_CONSTANT | SIM_WATCH_WRITE : SIM_WRITTEN | SIM_WATCH_READ);
     uint8_t wanted = write ? SIM_DECLARED : SIM_DECLARED | SIM_WRITTEN;
     if (pc == m->watch_passed)
-        mask &= (uint8_t) ~(SIM_WATCH_READ | SIM_WATCH_WRITE);
+        mask &= (uint8_t)~(SIM_WATCH_READ | SIM_WATCH_WRITE);
     uint32_t inside = PAGE_SIZE - (address & (PAGE_SIZE - 1));
     for (uint32_t done = 0; done < size;) { // at most two pages
         uint32_t piece = inside < size - done ? inside : size - done;
