@@ -46,7 +46,8 @@ extern "C" {
  * The SIMD kernels of a chip read `blocks` instead: the same numbers in the order in which that chip consumes
  * them, 16-byte aligned, made by generator/pienn/codegen/packing_<chip>.py, where the layout is written down.
  * weights, bias and shift may then be NULL. They also ask more of the layout:
- *   - padding_top = padding_left = 0: x points at the first window, and what surrounds the image is in memory;
+ *   - padding_top = padding_left = 0: x points at the first window, and what surrounds the image is in
+ * memory;
  *   - pixel_stride and row_stride are multiples of 16, block_stride is 16, and pixels of x hold whole blocks
  *     of 16 channels whose surplus lanes may hold anything (their weights are 0 or are not multiplied);
  *   - surplus lanes of the last block of y are written. */
@@ -368,9 +369,9 @@ typedef struct pienn_pad_s8_params {
 } pienn_pad_s8_params;
 PIENN_LAYOUT(pienn_pad_s8_params, value, 0, 21);
 
-/* halo_s8. Fills what surrounds an image in its buffer. y is the buffer's first byte: `before` bytes of rows above and
- * pixels left of the image, then rows of the image, left alone, with `gap` bytes behind each but the last, then `after`
- * bytes. x is not read. */
+/* halo_s8. Fills what surrounds an image in its buffer. y is the buffer's first byte: `before` bytes of rows
+ * above and pixels left of the image, then rows of the image, left alone, with `gap` bytes behind each but
+ * the last, then `after` bytes. x is not read. */
 typedef struct pienn_halo_s8_params {
     int32_t value;  /* -128..127, stored value */
     int32_t before; /* bytes, >= 0 */

@@ -50,18 +50,21 @@ class Maker:
         self.tensors.append(operator.result)
 
     def pick(self, *ranks: int) -> Tensor | None:
+        """A tensor of one of these ranks; the latest more often than not, so that operators follow each other."""
         fitting = [tensor for tensor in self.tensors if len(tensor.shape) in ranks]
-        return self.draw(st.sampled_from(fitting)) if fitting else None
+        if not fitting:
+            return None
+        return fitting[-1] if self.integer(0, 2) else self.draw(st.sampled_from(fitting))
 
     def make(self) -> QuantisedProgram:
         for index in range(self.integer(1, 2)):
-            rank = self.integer(1, 3)
+            rank = self.one(3, 3, 3, 2, 1)
             shape = tuple(self.integer(1, 9) for _ in range(rank - 1))
             shape = (self.integer(1, 40), *shape)
             tensor = Tensor(f"input{index}", shape, self.encoding())
             self.program.inputs.append(tensor)
             self.tensors.append(tensor)
-        for _ in range(self.integer(1, 8)):
+        for _ in range(self.integer(2, 12)):
             MAKERS[self.integer(0, len(MAKERS) - 1)](self)
         results = [
             operator.result for operator in self.program.operators if not isinstance(operator, ops.Constant)
@@ -375,12 +378,17 @@ def reshape(m: Maker) -> None:
     x = m.pick(1, 2, 3, 4)
     assert x is not None
     left = int(np.prod(x.shape))
-    shape: list[int] = []
-    for _ in range(m.integer(0, 3)):
-        shape.append(m.one(*[size for size in range(1, left + 1) if left % size == 0]))
-        left //= shape[-1]
-    shape.insert(m.integer(0, len(shape)), left)
-    m.emit(ops.Reshape(result=m.result(tuple(shape), x.encoding), x=x))
+    shape = [left]
+    if m.integer(0, 2):
+        shape = list(x.shape)
+        place = m.integer(0, len(shape) - 1)
+        size = m.one(*[size for size in range(1, shape[place] + 1) if shape[place] % size == 0])
+        shape[place : place + 1] = [size, shape[place] // size]
+        if len(shape) > 4 or m.integer(0, 1):
+            place = m.integer(0, len(shape) - 2)
+            shape[place : place + 2] = [shape[place] * shape[place + 1]]
+    if len(shape) <= 4:
+        m.emit(ops.Reshape(result=m.result(tuple(shape), x.encoding), x=x))
 
 
 def _permuted(m: Maker, x: Tensor, order: Shape) -> Tensor:
@@ -403,5 +411,5 @@ MAKERS = [
 
 @st.composite
 def programs(draw: Callable[[Any], Any]) -> QuantisedProgram:
-    """A random program with one or two inputs and outputs and up to nine operators."""
+    """A random program with one or two inputs and outputs and a dozen operators."""
     return Maker(draw).make()

@@ -294,3 +294,14 @@ def test_export_takes_a_converted_module_and_a_program(tmp_path: Path):
     graphs = [file.read(tmp_path / f"{i}.pie") for i in range(3)]
     assert len({tuple(sorted(graph.weights)) for graph in graphs}) == 1
     assert str(graphs[0].module) == str(graphs[1].module) == str(graphs[2].module)
+
+
+def test_layers_that_are_only_numbers_survive_the_passes(tmp_path: Path):
+    """`nn.Sequential` calls its layers 0, 1, 2; such names must live in a graph that is cloned and printed."""
+    from pienn.ir import file
+
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2)).eval()
+    pienn.export(net, None, tmp_path / "s.pie", calibration=torch.randn(8, 3, 8, 8))
+    clone = file.read(tmp_path / "s.pie").clone()
+    file.write(clone, tmp_path / "t.pie")
+    assert (tmp_path / "t.pie").exists()

@@ -76,5 +76,5 @@ def test_irregular_tables() -> None:
     assert ISA.encode("movi.n", {"ars": 2, "simm7": 95}) == bytes.fromhex("5cf2")
     with pytest.raises(PiennError, match="allowed: -1, 1, 2"):
         ISA.encode("addi.n", {"arr": 3, "ars": 4, "ai4const": 0})
-    with pytest.raises(PiennError, match="-2048..2032 in steps of 16"):
+    with pytest.raises(PiennError, match=r"-2048..2032 in steps of 16"):
         ISA.encode("ee.vld.128.ip", {"qu": 0, "as": 4, "imm16": 8})

@@ -115,7 +115,9 @@ static const uint32_t round_constants[64] = {
     0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2,
 };
 
-static uint32_t rotate(uint32_t value, int by) { return value >> by | value << (32 - by); }
+static uint32_t rotate(uint32_t value, int by) {
+    return value >> by | value << (32 - by);
+}
 
 static void sha256_block(uint32_t state[8], const uint8_t *block) {
     uint32_t words[64], s[8];
@@ -132,7 +134,8 @@ static void sha256_block(uint32_t state[8], const uint8_t *block) {
         uint32_t e = s[4], a = s[0];
         uint32_t t1 = s[7] + (rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25)) + ((e & s[5]) ^ (~e & s[6])) +
                       round_constants[i] + words[i];
-        uint32_t t2 = (rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22)) + ((a & s[1]) ^ (a & s[2]) ^ (s[1] & s[2]));
+        uint32_t t2 =
+            (rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22)) + ((a & s[1]) ^ (a & s[2]) ^ (s[1] & s[2]));
         memmove(s + 1, s, 7 * sizeof *s);
         s[4] += t1;
         s[0] = t1 + t2;
@@ -206,8 +209,8 @@ static void test_floats(void) {
         printf("sine(%7.4f) = %9.6f (%08lx)\n", (double)x, (double)sine(x), (unsigned long)bits_of(sine(x)));
     }
     for (int i = 1; i <= 6; i++)
-        printf("root(%d) = %.6f %08lx %d\n", i, (double)newton_root((float)i), (unsigned long)bits_of(sqrtf((float)i)),
-               (int)(newton_root((float)i) * 1000.0f));
+        printf("root(%d) = %.6f %08lx %d\n", i, (double)newton_root((float)i),
+               (unsigned long)bits_of(sqrtf((float)i)), (int)(newton_root((float)i) * 1000.0f));
     double sum = 0.0;
     for (int i = 1; i <= 1000; i++)
         sum += 1.0 / ((double)i * (double)i);
@@ -244,7 +247,9 @@ static uint32_t greatest_divisor(uint32_t a, uint32_t b) {
     return a;
 }
 
-static int depth_of(int n) { return n <= 1 ? 1 : depth_of(n - 1) + depth_of(n - 2); }
+static int depth_of(int n) {
+    return n <= 1 ? 1 : depth_of(n - 1) + depth_of(n - 2);
+}
 
 static void test_integers(void) {
     for (int i = 0; i < 8; i++) {
@@ -252,14 +257,15 @@ static void test_integers(void) {
         int32_t s = (int32_t)next_random(), t = (int32_t)(next_random() % 1000) - 500;
         if (t == 0)
             t = 7;
-        printf("%10lu %% %8lu = %8lu, gcd %lu; %11ld / %4ld = %9ld rest %4ld\n", (unsigned long)a, (unsigned long)b,
-               (unsigned long)(a % b), (unsigned long)greatest_divisor(a, b), (long)s, (long)t, (long)(s / t),
-               (long)(s % t));
+        printf("%10lu %% %8lu = %8lu, gcd %lu; %11ld / %4ld = %9ld rest %4ld\n", (unsigned long)a,
+               (unsigned long)b, (unsigned long)(a % b), (unsigned long)greatest_divisor(a, b), (long)s,
+               (long)t, (long)(s / t), (long)(s % t));
     }
     uint64_t product = 1;
     for (int i = 1; i <= 20; i++)
         product *= (uint64_t)i;
-    printf("20! = %08lx%08lx, fold(20) = %d\n", (unsigned long)(product >> 32), (unsigned long)(product & 0xffffffffu), depth_of(20));
+    printf("20! = %08lx%08lx, fold(20) = %d\n", (unsigned long)(product >> 32),
+           (unsigned long)(product & 0xffffffffu), depth_of(20));
     char text[80] = "";
     for (int i = 0; i < 10; i++)
         snprintf(text + strlen(text), sizeof text - strlen(text), "%c%x.", 'a' + i, i * i);
@@ -274,8 +280,12 @@ typedef struct Node {
     char name[6];
 } Node;
 
-static int by_key(const Node *a, const Node *b) { return a->key - b->key; }
-static int by_name(const Node *a, const Node *b) { return strcmp(a->name, b->name); }
+static int by_key(const Node *a, const Node *b) {
+    return a->key - b->key;
+}
+static int by_name(const Node *a, const Node *b) {
+    return strcmp(a->name, b->name);
+}
 
 static Node *insert(Node *list, Node *node, int (*order)(const Node *, const Node *)) {
     Node **place = &list;

@@ -20,8 +20,10 @@ _FIELD = re.compile(r"(?:const )?(\w+) (\*?)(\w+)(\[PIENN_RANK\])?;")
 
 
 def struct_offsets(text: str) -> dict[str, dict[str, int]]:
-    """Byte offsets on a 32-bit machine, by struct and field; fields of an inner struct as `outer.inner`, and the size as
-    `sizeof`. `text`: the headers, inner structs first."""
+    """Byte offsets on a 32-bit machine, by struct and field.
+
+    Fields of an inner struct are `outer.inner`, the size is `sizeof`. `text`: the headers, inner structs first.
+    """
     structs: dict[str, dict[str, int]] = {}
     for name, body in _STRUCT.findall(text):
         fields: dict[str, int] = {}

@@ -175,8 +175,8 @@ def kernel_graphs() -> list[tuple[str, str, Graph]]:
         x = b.input("x", shape, -4, 0)
         weight, bias = weights(b, outputs, size, size, shape[2] // groups)
         y = b.conv2d(
-            x, weight, bias, weight_exponents=[-7] * outputs, strides=(stride, stride), padding=(pad,) * 4, groups=groups,
-            exponent=-2, zero_point=0, layer="kernel",
+            x, weight, bias, weight_exponents=[-7] * outputs, strides=(stride, stride), padding=(pad,) * 4,
+            groups=groups, exponent=-2, zero_point=0, layer="kernel",
         )  # fmt: skip
         b.output("y", y)
         found.append((name, f"{'x'.join(map(str, shape))} -> {outputs}", b.build()))

@@ -610,6 +610,6 @@ def _port(name: str, permutation: Integers) -> DictionaryAttr:
 
 
 def _hint(name: str) -> str:
-    """A valid SSA name near to `name`."""
+    """A valid SSA name near to `name`; xDSL cuts `_` with digits off the end, so a letter stands before them."""
     hint = re.sub(r"[^A-Za-z0-9_.]", "_", name)
-    return hint if re.match(r"[A-Za-z_]", hint) else f"_{hint}"
+    return hint if re.match(r"[A-Za-z]", hint) else f"n{hint}"

@@ -1,8 +1,8 @@
 """Copies that a network needs on a chip, as slices of everything.
 
 The caller's arrays are dense and may lie anywhere; the kernels of a chip want whole vectors. So the graph that is
-planned for a chip begins and ends with copies. Between two images of different shapes the bytes pass through a block without
-gaps.
+planned for a chip begins and ends with copies. Between two images of different shapes the bytes pass through a block
+without gaps.
 """
 
 from __future__ import annotations

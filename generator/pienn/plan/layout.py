@@ -55,10 +55,13 @@ class Margins:
     def joined(self, other: Margins) -> Margins:
         """The margins that serve both; the values must agree where both have margins."""
         value = other.value if self.empty else self.value
-        sides = (
-            max(getattr(self, side), getattr(other, side)) for side in ("top", "left", "bottom", "right")
+        return Margins(
+            max(self.top, other.top),
+            max(self.left, other.left),
+            max(self.bottom, other.bottom),
+            max(self.right, other.right),
+            value,
         )
-        return Margins(*sides, value)
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 Greedy placement under several orders finds the optimum of most networks: the total then equals the lower bound, the
 largest sum of buffers that are live together. Where it does not, a branch and bound search looks on. It tries buffers
 in the order of their offsets, each at the lowest place it fits (an optimal packing of that form always exists: push
-every buffer of any optimal packing down as far as it goes), and it either ends, which proves the best packing optimal, or
-stops after a number of steps.
+every buffer of any optimal packing down as far as it goes), and it either ends, which proves the best packing
+optimal, or stops after a number of steps.
 """
 
 from __future__ import annotations

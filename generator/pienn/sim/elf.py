@@ -11,6 +11,7 @@ from pienn.isa.object import Image, Segment
 MACHINES = {243: "esp32p4", 94: "esp32s3"}
 _EXECUTABLE = 2
 _LOAD = 1
+MAXIMUM_SEGMENT = 64 << 20  # bytes; the chips address no larger memory
 
 
 @dataclass(frozen=True)
@@ -34,14 +35,14 @@ def read_elf(data: bytes, name: str = "<elf>") -> Executable:
         raise PiennError(f"{name}: made for another processor (ELF machine {machine})")
     size, count, section_size, section_count, _ = struct.unpack_from("<HHHHH", data, 42)
     try:
-        segments = _segments(data, program_at, size, count)
+        segments = _segments(name, data, program_at, size, count)
         symbols = _symbols(data, section_at, section_size, section_count)
     except (struct.error, IndexError) as error:
         raise PiennError(f"{name}: damaged ELF file: {error}") from error
     return Executable(tuple(segments), symbols, entry=entry, target=MACHINES[machine])
 
 
-def _segments(data: bytes, at: int, size: int, count: int) -> list[Segment]:
+def _segments(name: str, data: bytes, at: int, size: int, count: int) -> list[Segment]:
     """Loadable segments. One whose load address differs from its run address (initialised data, to be copied by
     the program's start code) is given at both."""
     found: list[Segment] = []
@@ -51,6 +52,8 @@ def _segments(data: bytes, at: int, size: int, count: int) -> list[Segment]:
         )
         if kind != _LOAD or not in_memory:
             continue
+        if in_memory > MAXIMUM_SEGMENT or in_file > in_memory or offset + in_file > len(data):
+            raise PiennError(f"{name}: damaged ELF file: segment {index} of {in_memory} bytes at {run:#x}")
         letters = "a" + "w" * bool(flags & 2) + "x" * bool(flags & 1)
         content = data[offset : offset + in_file]
         found.append(Segment(f"segment {index}", run, content, in_memory, letters))

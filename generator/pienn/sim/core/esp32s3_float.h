@@ -45,15 +45,24 @@ static inline void float_set_flags(Machine *m, uint32_t value) {
     m->s3.fsr = value & FSR_WRITABLE;
 }
 
-// The result of an operation; a NaN is the first operand that is one, made quiet, or else the default.
-static inline uint32_t float_result(float value, uint32_t first, uint32_t second, uint32_t third) {
+// The result of an operation on two numbers; a NaN is the second operand if that is one, else the first, made
+// quiet, or else the default.
+static inline uint32_t float_result(float value, uint32_t first, uint32_t second) {
     if (LIKELY(value == value))
         return float_bits(value);
-    if (float_is_nan(first))
-        return first | 1u << 22;
     if (float_is_nan(second))
         return second | 1u << 22;
-    return float_is_nan(third) ? third | 1u << 22 : DEFAULT_NAN;
+    return float_is_nan(first) ? first | 1u << 22 : DEFAULT_NAN;
+}
+
+// sum + first * second with one rounding; a NaN in the sum comes before those of the product.
+static inline uint32_t float_multiply_add(uint32_t sum, uint32_t first, uint32_t second, bool subtract) {
+    float a = float_of(first), b = float_of(second), value = fmaf(subtract ? -a : a, b, float_of(sum));
+    if (LIKELY(value == value))
+        return float_bits(value);
+    if ((isinf(a) && b == 0) || (a == 0 && isinf(b)))
+        feraiseexcept(FE_INVALID);
+    return float_is_nan(sum) ? sum | 1u << 22 : float_result(value, first, second);
 }
 
 // Conversions to integers, of value * 2^scale: out of range gives the nearest end, not-a-number the positive
