@@ -156,10 +156,12 @@ def test_a_file_that_is_no_program_is_refused_in_one_line(
 def test_a_segment_of_impossible_size_is_refused(tool, tmp_path: Path) -> None:
     program = build(tool, tmp_path, "int main(void) { return 0; }\n")
     data = bytearray(program.read_bytes())
-    headers = int.from_bytes(data[28:32], "little")
-    data[headers + 20 : headers + 24] = (0xFFFF0000).to_bytes(4, "little")
+    at = int.from_bytes(data[28:32], "little")
+    while data[at] != 1:  # the first segment to be loaded
+        at += 32
+    data[at + 20 : at + 24] = (0xFFFF0000).to_bytes(4, "little")
     program.write_bytes(data)
-    with pytest.raises(PiennError, match=r"program\.elf: damaged ELF file: segment 0"):
+    with pytest.raises(PiennError, match=r"program\.elf: damaged ELF file: segment"):
         run_program(program)
 
 
