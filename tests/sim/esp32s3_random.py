@@ -310,6 +310,7 @@ SPECIAL_WORDS = (
     32,
     0xAAAA_AAAA,
 )
+NOT_NUMBERS = (0x7FC00000, 0x7FC00001, 0xFFC12345, 0x7F800001, 0xFF812345)  # quiet, signaling
 SPECIAL_FLOATS = (
     0.0,
     -0.0,
@@ -334,7 +335,9 @@ def _word(rng: random.Random) -> int:
 
 def _float(rng: random.Random) -> int:
     choice = rng.random()
-    if choice < 0.35:
+    if choice < 0.1:
+        return rng.choice(NOT_NUMBERS)
+    if choice < 0.4:
         return struct.unpack("<I", struct.pack("<f", rng.choice(SPECIAL_FLOATS)))[0]
     if choice < 0.85:
         return struct.unpack("<I", struct.pack("<f", rng.uniform(-1000, 1000)))[0]
