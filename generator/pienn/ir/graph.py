@@ -131,12 +131,15 @@ class Graph:
 
     def clone(self) -> Graph:
         """A graph with its own module; the arrays are shared, nobody writes to them."""
+        values = [port.value for port in self.inputs] + [op.result for op in self.ops]
+        for value in values:
+            value.name_hint = value.name_hint or None  # xDSL's parser leaves nothing of %_0, and cannot clone that
         return Graph(self.module.clone(), dict(self.weights), dict(self.meta))
 
 
 def _unique(name: str, taken: set[str]) -> str:
     """`name` as an SSA name, numbered where it is taken."""
-    base = name if name[:1].isalpha() or name[:1] == "_" else f"_{name}"
+    base = name if name[:1].isalpha() else f"n{name}"
     candidate, number = base, 1
     while candidate in taken:
         number += 1
