@@ -334,3 +334,34 @@ def test_an_unwritten_q_register_stops_the_run_on_request() -> None:
     machine.load(assemble(GUARDED, "esp32s3"))
     with pytest.raises(SimulationStop, match="q3"):
         machine.call("reads_unwritten_q")
+
+
+UNALIGNED = """
+    .text
+    .global stream
+    .align 4
+stream:
+    entry a1, 32
+    ee.ld.128.usar.ip q0, a2, 16
+    ee.src.q.ld.ip q1, a2, 16, q0, q0
+    retw
+    .global store
+    .align 4
+store:
+    entry a1, 32
+    ee.vst.128.ip q0, a2, 16
+    retw
+"""
+
+
+def test_dropped_address_bits_stop_the_run_on_request() -> None:
+    """Instructions for unaligned streams drop them on purpose."""
+    machine = Machine("esp32s3", checks=Check.TRUNCATION)
+    machine.load(assemble(UNALIGNED, "esp32s3"))
+    data = machine.buffer(np.arange(64, dtype=np.uint8), name="data")
+    machine.call("stream", data.address + 3)
+    machine.call("store", data)
+    with pytest.raises(SimulationStop, match="data \\+ 3"):
+        machine.call("store", data.address + 3)
+    machine.call("store", data.address + 3, checks=Check(0))
+    assert data.value[:16].tobytes() == machine.q(0, "u8").tobytes()

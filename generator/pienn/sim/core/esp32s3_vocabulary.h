@@ -26,6 +26,16 @@
 enum { CAUSE_ILLEGAL = 0, CAUSE_SYSCALL = 1, CAUSE_ALLOCA = 5, CAUSE_DIVIDE_BY_ZERO = 6 };
 #define EXCEPTION(cause) STOP(SIM_STOP_EXCEPTION, cause)
 
+// Vector accesses: the chip drops the low address bits. (Instructions for unaligned streams, which want that,
+// do it themselves.)
+static ALWAYS_INLINE uint32_t vector_address(Machine *m, uint32_t pc, uint32_t address, uint32_t size) {
+    if (CHECK_OPTION(SIM_CHECK_TRUNCATION) && address % size)
+        STOP(SIM_STOP_MISALIGNED, address);
+    return address & -size;
+}
+#define VECTOR_LOAD(bits, address) LOAD(bits, vector_address(m, pc, (address), (bits) / 8))
+#define VECTOR_STORE(bits, address, value) STORE(bits, vector_address(m, pc, (address), (bits) / 8), (value))
+
 // ------------ zero-overhead loops
 
 static inline void mark_slot(Machine *m, uint32_t address, uint32_t length) {
