@@ -27,7 +27,7 @@ from pienn.isa.table import REGISTER_KINDS, TARGETS, Encoding, Instruction, Isa,
 from pienn.sim.issue import rules_of
 
 SIM = Path(__file__).parent
-CORE = SIM / "core"
+ENGINE = SIM / "engine"
 ISA = SIM.parent / "isa"
 FLAGS = ("-std=gnu11", "-O2", "-ftree-vectorize", "-fno-math-errno", "-ffp-contract=off", "-frounding-math",
          "-fno-strict-aliasing", "-fPIC", "-Wall", "-Wextra")  # fmt: skip
@@ -51,7 +51,7 @@ def compiler() -> str:
 
 def targets() -> list[str]:
     """The chips whose table and engine are both present."""
-    return [t for t in TARGETS if (ISA / f"{t}.isa").exists() and (CORE / f"{t}_engine.c").exists()]
+    return [t for t in TARGETS if (ISA / f"{t}.isa").exists() and (ENGINE / f"{t}_engine.c").exists()]
 
 
 def library() -> Path:
@@ -77,7 +77,7 @@ def cache_folder() -> Path:
 def _source_key() -> str:
     """Hash of everything the library is made from; cheap, as it is computed in every process."""
     python = [SIM / "build.py", ISA / "table.py", *SIM.glob("issue*.py")]
-    core = [p for p in CORE.iterdir() if p.suffix in (".c", ".h", ".inc")]
+    core = [p for p in ENGINE.iterdir() if p.suffix in (".c", ".h", ".inc")]
     return _hash([*core, *python, *(ISA / f"{t}.isa" for t in targets())], _tools())
 
 
@@ -112,10 +112,10 @@ class _Unit:
 
 def _units() -> list[_Unit]:
     have = tuple(f"-DHAVE_{target.upper()}" for target in targets())
-    units = [_Unit(CORE / f"{name}.c", have) for name in ("sim", "memory", "decode")]
+    units = [_Unit(ENGINE / f"{name}.c", have) for name in ("sim", "memory", "decode")]
     for target in targets():
         text = tables(target)
-        units += [_Unit(CORE / f"{target}_engine.c", (f"-DCHECKED={checked}",), text) for checked in (0, 1)]
+        units += [_Unit(ENGINE / f"{target}_engine.c", (f"-DCHECKED={checked}",), text) for checked in (0, 1)]
     return units
 
 
@@ -131,9 +131,9 @@ def _build(path: Path) -> None:
 
 def _object(unit: _Unit) -> Path:
     """The object file of a unit, compiled unless the cache has it."""
-    own = [unit.source, *CORE.glob("*.h")]
+    own = [unit.source, *ENGINE.glob("*.h")]
     if unit.tables:
-        own += CORE.glob(unit.source.name.replace("_engine.c", "_*.inc"))
+        own += ENGINE.glob(unit.source.name.replace("_engine.c", "_*.inc"))
     path = cache_folder() / f"object_{_hash(own, unit.tables + ' '.join(unit.options) + _tools())}.o"
     if path.exists():
         return path
@@ -184,7 +184,7 @@ def _run(command: list[str]) -> str:
 
 def implemented(target: str) -> dict[str, list[str]]:
     """Names of the instructions that have a meaning in C, with their operand names."""
-    text = _run([compiler(), "-E", "-P", "-DPIENN_SCAN", "-DCHECKED=0", str(CORE / f"{target}_engine.c")])
+    text = _run([compiler(), "-E", "-P", "-DPIENN_SCAN", "-DCHECKED=0", str(ENGINE / f"{target}_engine.c")])
     found: dict[str, list[str]] = {}
     for body in re.findall(r"\bPIENN_MEANING\b([^;{}()]*?)\bPIENN_END\b", text):
         name, *operands = (part.strip() for part in body.split(","))
@@ -193,7 +193,7 @@ def implemented(target: str) -> dict[str, list[str]]:
         found[name] = operands
     if not found:
         raise PiennError(
-            f"{target}: no instruction with a meaning found in {CORE}; is the installation complete?"
+            f"{target}: no instruction with a meaning found in {ENGINE}; is the installation complete?"
         )
     return found
 

@@ -19,11 +19,11 @@ WARNINGS = ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-O1"]
 def test_the_core_compiles_without_warnings(compiler: str, tool, tmp_path: Path) -> None:
     have = [f"-DHAVE_{target.upper()}" for target in build.targets()]
     for name in ("sim", "memory", "decode"):
-        source = build.CORE / f"{name}.c"
+        source = build.ENGINE / f"{name}.c"
         subprocess.run([tool(compiler), *WARNINGS, "-Wconversion", *have, str(source)], check=True)
     for target in build.targets():
         (tmp_path / f"tables_{target}.h").write_text(build.tables(target))
-        engine = build.CORE / f"{target}_engine.c"
+        engine = build.ENGINE / f"{target}_engine.c"
         for checked in (0, 1):
             options = [f"-DCHECKED={checked}", f"-I{tmp_path}"]
             subprocess.run([tool(compiler), *WARNINGS, *options, str(engine)], check=True)
@@ -35,7 +35,7 @@ def test_the_core_is_formatted(checkout: Path) -> None:
     )  # the pinned version; others break lines elsewhere
     if not program.exists():
         pytest.skip("clang-format of the development tools is not installed")
-    files = sorted(str(p) for p in build.CORE.iterdir() if p.suffix in (".c", ".h", ".inc"))
+    files = sorted(str(p) for p in build.ENGINE.iterdir() if p.suffix in (".c", ".h", ".inc"))
     subprocess.run([str(program), "--dry-run", "-Werror", *files], check=True, cwd=checkout)
 
 
@@ -51,18 +51,18 @@ def test_a_compiler_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setenv("PIENN_CACHE", str(tmp_path))
     monkeypatch.setenv("CFLAGS", "-Dinline=nonsense")
     with pytest.raises(PiennError, match="building the simulator core failed") as caught:
-        build._object(build._Unit(build.CORE / "memory.c", ()))
+        build._object(build._Unit(build.ENGINE / "memory.c", ()))
     assert "\n" not in str(caught.value)
 
 
 def test_an_unchanged_unit_is_not_compiled_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PIENN_CACHE", str(tmp_path))
-    unit = build._Unit(build.CORE / "memory.c", ())
+    unit = build._Unit(build.ENGINE / "memory.c", ())
     first = build._object(unit)
     stamp = first.stat().st_mtime_ns
     assert build._object(unit) == first
     assert first.stat().st_mtime_ns == stamp
-    assert build._object(build._Unit(build.CORE / "memory.c", ("-DOTHER",))) != first
+    assert build._object(build._Unit(build.ENGINE / "memory.c", ("-DOTHER",))) != first
 
 
 def test_a_meaning_that_differs_from_the_table_is_refused(
