@@ -305,6 +305,201 @@
     FINISH_LONG .Lpixel\@
 .endm
 
+/* ---- First layers: few channels, pixels without gaps (pixel_stride = channels) ----
+ *
+ * The first window starts at a multiple of 16 bytes, and so does every row. A kernel row is one run of bytes, whose
+ * place in its vectors depends on the pixel alone: it is the same again after 16 / gcd(16, step) pixels, which are
+ * unrolled, each with the lanes named. */
+
+/* 3x3 over 3 channels: 9 bytes a run. Three registers hold the vectors in which the runs of the three kernel rows
+ * begin, the fourth takes those in which runs end. Two weights are resident.
+ *
+ * mode   NOTHING    the runs lie in one vector
+ *        BORROW     they end in the next one, which is dropped
+ *        KEEP       they end in the next one, which replaces the first
+ *        KEEP_HERE  as KEEP; the pointers stay
+ *        TURN       as NOTHING; the vectors are loaded anew, so that after four changes all lie where they began */
+#define NOTHING 0
+#define BORROW 1
+#define KEEP 2
+#define KEEP_HERE 3
+#define TURN 4
+
+.macro RUN_MAC index, lane, x, next, weight, loaded
+    .if \lane+\index < 16
+    .ifb \loaded
+    MAC \weight, \x, (\lane+\index)
+    .else
+    MAC_LOAD \loaded, a3, \weight, \x, (\lane+\index)
+    .endif
+    .else
+    .ifb \loaded
+    MAC \weight, \next, (\lane+\index-16)
+    .else
+    MAC_LOAD \loaded, a3, \weight, \next, (\lane+\index-16)
+    .endif
+    .endif
+.endm
+.macro RUN_LOAD mode, next, pointer
+    .if (\mode == BORROW) || (\mode == KEEP_HERE)
+    esp.vld.128.ip \next, \pointer, 0
+    .elseif \mode != NOTHING
+    esp.vld.128.ip \next, \pointer, 16
+    .endif
+.endm
+.macro RUN_MIDDLE lane, x, next, even, odd
+    RUN_MAC 2, \lane, \x, \next, \even, \even
+    RUN_MAC 3, \lane, \x, \next, \odd, \odd
+    RUN_MAC 4, \lane, \x, \next, \even, \even
+    RUN_MAC 5, \lane, \x, \next, \odd, \odd
+    RUN_MAC 6, \lane, \x, \next, \even, \even
+.endm
+.macro RGB_PIXEL lane, mode, row0, row1, row2, next0, next1, next2, done
+    LOAD_BIAS a4
+    RUN_LOAD \mode, \next0, a0
+    RUN_MAC 0, \lane, \row0, \next0, q4, q0
+    RUN_MAC 1, \lane, \row0, \next0, q5, q1
+    RUN_MIDDLE \lane, \row0, \next0, q0, q1
+    RUN_MAC 7, \lane, \row0, \next0, q1, q1
+    RUN_MAC 8, \lane, \row0, \next0, q0, q0
+    RUN_LOAD \mode, \next1, a2
+    RUN_MAC 0, \lane, \row1, \next1, q1, q1
+    RUN_MAC 1, \lane, \row1, \next1, q0, q0
+    RUN_MIDDLE \lane, \row1, \next1, q1, q0
+    RUN_MAC 7, \lane, \row1, \next1, q0, q0
+    RUN_MAC 8, \lane, \row1, \next1, q1, q1
+    RUN_LOAD \mode, \next2, s0
+    RUN_MAC 0, \lane, \row2, \next2, q0, q0
+    RUN_MAC 1, \lane, \row2, \next2, q1, q1
+    RUN_MIDDLE \lane, \row2, \next2, q0, q1
+    RUN_MAC 7, \lane, \row2, \next2, q1
+    esp.vld.128.xp q1, a3, t4
+    RUN_MAC 8, \lane, \row2, \next2, q0
+    REQUANTIZE_LANES q1, q1
+    esp.vsat.s8 q1, q1, t5, t6
+    esp.vst.128.xp q1, a1, a5
+    beq a1, t0, \done
+.endm
+
+/* The registers after none, one, two and three changes */
+.macro RGB_0 lane, mode, done
+    .if \mode == BORROW
+    RGB_PIXEL \lane, \mode, q2, q3, q6, q7, q7, q7, \done
+    .else
+    RGB_PIXEL \lane, \mode, q2, q3, q6, q7, q2, q3, \done
+    .endif
+.endm
+.macro RGB_1 lane, mode, done
+    .if \mode == BORROW
+    RGB_PIXEL \lane, \mode, q7, q2, q3, q6, q6, q6, \done
+    .else
+    RGB_PIXEL \lane, \mode, q7, q2, q3, q6, q7, q2, \done
+    .endif
+.endm
+.macro RGB_2 lane, mode, done
+    .if \mode == BORROW
+    RGB_PIXEL \lane, \mode, q6, q7, q2, q3, q3, q3, \done
+    .else
+    RGB_PIXEL \lane, \mode, q6, q7, q2, q3, q6, q7, \done
+    .endif
+.endm
+.macro RGB_3 lane, mode, done
+    .if \mode == BORROW
+    RGB_PIXEL \lane, \mode, q3, q6, q7, q2, q2, q2, \done
+    .else
+    RGB_PIXEL \lane, \mode, q3, q6, q7, q2, q3, q6, \done
+    .endif
+.endm
+
+.macro RGB_START
+    add a2, a0, t2
+    add s0, a2, t2
+    esp.vld.128.ip q2, a0, 16
+    esp.vld.128.ip q3, a2, 16
+    esp.vld.128.ip q6, s0, 16
+.endm
+
+/* stride_x = 1: the n-th pixel begins at lane 3 n mod 16. 37.5 slots. */
+.macro RGB_STEP_3
+    RGB_START
+1:
+    RGB_0 0, NOTHING, 9f
+    RGB_0 3, NOTHING, 9f
+    RGB_0 6, NOTHING, 9f
+    RGB_0 9, BORROW, 9f
+    RGB_0 12, BORROW, 9f
+    RGB_0 15, KEEP_HERE, 9f
+    RGB_1 2, TURN, 9f
+    RGB_2 5, NOTHING, 9f
+    RGB_2 8, BORROW, 9f
+    RGB_2 11, BORROW, 9f
+    RGB_2 14, KEEP, 9f
+    RGB_3 1, NOTHING, 9f
+    RGB_3 4, NOTHING, 9f
+    RGB_3 7, NOTHING, 9f
+    RGB_3 10, BORROW, 9f
+    RGB_3 13, KEEP, 9f
+    j 1b
+9:
+    ret
+.endm
+
+/* stride_x = 2: lane 6 n mod 16. 38 slots. */
+.macro RGB_STEP_6
+    RGB_START
+1:
+    RGB_0 0, NOTHING, 9f
+    RGB_0 6, NOTHING, 9f
+    RGB_0 12, KEEP_HERE, 9f
+    RGB_1 2, TURN, 9f
+    RGB_2 8, BORROW, 9f
+    RGB_2 14, KEEP, 9f
+    RGB_3 4, NOTHING, 9f
+    RGB_3 10, KEEP, 9f
+    j 1b
+9:
+    ret
+.endm
+
+/* Any kernel height, runs of `bytes`, one pixel every `step`: a loop over kernel rows. */
+.macro SHORT_RUNS bytes, step, pixels
+    addi t3, t2, -16
+1:
+    .set begin, 0
+    .rept \pixels
+    START_LONG
+    mv a2, a0
+    add s0, a0, s2
+2:
+    esp.vld.128.ip q2, a2, 16
+    .if begin + \bytes > 16
+    esp.vld.128.xp q3, a2, t3
+    STREAM q2, begin, (16-begin)
+    .if (16-begin) & 1
+    STREAM q3, 0, (begin+\bytes-16), q1, q0
+    .else
+    STREAM q3, 0, (begin+\bytes-16)
+    .endif
+    .else
+    add a2, a2, t3
+    STREAM q2, begin, \bytes
+    .endif
+    bne a2, s0, 2b
+    .set begin, begin + \step
+    .if begin >= 16
+    .set begin, begin - 16
+    addi a0, a0, 16
+    .endif
+    REQUANTIZE_LANES q2, q7
+    esp.vsat.s8 q2, q2, t5, t6
+    esp.vst.128.xp q2, a1, a5
+    beq a1, t0, 9f
+    .endr
+    j 1b
+9:
+    ret
+.endm
+
 /* In the order of Conv2dBody of the packer. */
 bodies:
     .word short8 - bodies
@@ -327,6 +522,9 @@ bodies:
     .word taps_whole - bodies
     .word taps_half - bodies
     .word taps_whole_half - bodies
+    .word rgb_step3 - bodies
+    .word rgb_step6 - bodies
+    .word runs_of_4_step2 - bodies
 
 short8:
     POINTWISE_SHORT 8, 0
@@ -368,6 +566,12 @@ taps_half:
     TAPS 0, 1
 taps_whole_half:
     TAPS 1, 1
+rgb_step3:
+    RGB_STEP_3
+rgb_step6:
+    RGB_STEP_6
+runs_of_4_step2:
+    SHORT_RUNS 4, 2, 8
 
 /* void pienn_conv2d_s8_p4(const int8_t *x, int8_t *y, const pienn_conv2d_s8_params *p)
  *

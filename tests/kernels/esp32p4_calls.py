@@ -68,6 +68,11 @@ def _words(struct: type[ctypes.Structure], values: Mapping[str, Any]) -> list[in
     return words
 
 
+def words_of(kernel: str, fields: Mapping[str, Any]) -> list[int]:
+    """The parameter struct as 32-bit words; pointers are addresses."""
+    return _words(STRUCTS[f"pienn_{kernel}_params"], fields)
+
+
 def run_simulated(
     kernel: str,
     revision: int,
@@ -89,7 +94,7 @@ def run_simulated(
         if array is not None:
             raw = np.ascontiguousarray(array).view(np.int8).ravel()
             values[name] = machine.buffer(np.concatenate([raw, ahead]), constant=True, name=name).address
-    words = np.array(_words(STRUCTS[f"pienn_{kernel}_params"], values), np.int64)
+    words = np.array(words_of(kernel, values), np.int64)
     parameters = machine.buffer((words & 0xFFFFFFFF).astype(np.uint32), constant=True, name="params")
     result = (run or Machine.call)(machine, f"pienn_{kernel}_p4", *buffers, y, parameters)
     return y.value, result.cycles

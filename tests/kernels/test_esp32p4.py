@@ -6,7 +6,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from kernels.esp32p4_calls import bytes_of, elements, image, run_reference, run_simulated
+from kernels.esp32p4_calls import (
+    bytes_of,
+    elements,
+    image,
+    machine_with,
+    run_reference,
+    run_simulated,
+    words_of,
+)
 from reference.reference_library import Library, compile_library
 
 from pienn.codegen import packing
@@ -96,12 +104,16 @@ def conv2d(
     rails=False,
     pixel_stride=0,
     gap=0,
+    packed_pixels=False,
     seed=0,
     run=None,
 ):
     """(body, cycles) of a conv2d_s8 that agrees with the reference."""
     rng = np.random.default_rng(seed)
     fields = window_fields(size, kernel, stride, dilation, channels, outputs, clamp, pixel_stride, gap)
+    if packed_pixels:
+        width = packing.padded(fields["x"]["width"] * channels)
+        fields["x"] |= {"pixel_stride": channels, "row_stride": width}
     x = values(rng, bytes_of(fields["x"]), rails)
     packed = filter_of(rng, (outputs, *kernel, channels), rails)
     layout = Layout(fields["x"]["pixel_stride"], stride[1], dilation[1], clamp != (-128, 127))
@@ -127,6 +139,27 @@ CONV2D = {
     "3x3 in steps": [
         {"size": (2, 3), "channels": c, "outputs": 8, "kernel": (3, 3), "stride": (2, 2), "gap": 32}
         for c in (8, 16, 24, 32, 64)
+    ],
+    "first layers": [
+        {"size": (3, 35), "channels": 3, "outputs": 16, "kernel": (3, 3), "packed_pixels": True},
+        {"size": (2, 1), "channels": 3, "outputs": 8, "kernel": (3, 3), "packed_pixels": True},
+        {
+            "size": (3, 19),
+            "channels": 3,
+            "outputs": 24,
+            "kernel": (3, 3),
+            "stride": (2, 2),
+            "packed_pixels": True,
+        },
+        {
+            "size": (5, 5),
+            "channels": 1,
+            "outputs": 24,
+            "kernel": (10, 4),
+            "stride": (2, 2),
+            "packed_pixels": True,
+        },
+        {"size": (2, 19), "channels": 2, "outputs": 16, "kernel": (1, 2), "packed_pixels": True},
     ],
     "others": [
         {"size": (2, 3), "channels": 16, "outputs": 16, "kernel": (5, 5)},
@@ -155,6 +188,17 @@ def test_conv2d_agrees_with_the_reference(library, group, clamp, revision) -> No
         (14.0, {"size": (16, 16), "channels": 64, "outputs": 64, "kernel": (3, 3)}),
         (14.0, {"size": (32, 32), "channels": 16, "outputs": 16, "kernel": (3, 3)}),
         (11.5, {"size": (14, 14), "channels": 24, "outputs": 40, "kernel": (3, 3)}),
+        (
+            11.0,
+            {
+                "size": (48, 48),
+                "channels": 3,
+                "outputs": 16,
+                "kernel": (3, 3),
+                "stride": (2, 2),
+                "packed_pixels": True,
+            },
+        ),
     ],
 )
 def test_conv2d_is_as_fast_as_promised(library, floor, case) -> None:
@@ -278,3 +322,55 @@ def test_fully_connected_agrees_with_the_reference(library, revision) -> None:
 
 def test_fully_connected_is_as_fast_as_promised(library) -> None:
     assert 640 * 128 / fully_connected(library, 1, 640, 128) >= 14
+
+
+def add_or_sub(library, kernel, shape, shifts, zero_points, clamp, revision, seed, in_place, gap=0):
+    """Cycles of an add_s8 or sub_s8 that agrees with the reference; rows of the last axis are `gap` bytes apart."""
+    rng = np.random.default_rng(seed)
+    strides, step = [0, 0, 0, 1], shape[3] + gap
+    for axis in (2, 1, 0):
+        strides[axis], step = step, step * shape[axis]
+    a, b = values(rng, step, seed % 3 == 0), values(rng, step, seed % 3 == 0)
+    fields = {
+        "shape": shape,
+        "a_strides": strides,
+        "b_strides": [strides[0], strides[1], strides[2] * (seed % 2), 1],
+        "y_strides": strides,
+        "minimum": clamp[0],
+        "maximum": clamp[1],
+        **dict(zip(("a_shift", "b_shift", "shift"), shifts)),
+        **dict(zip(("a_zero_point", "b_zero_point", "y_zero_point"), zero_points)),
+    }
+    machine = machine_with(kernel, revision)
+    machine.release_buffers()
+    ahead = np.zeros(16, np.int8)
+    first, second = (machine.buffer(np.concatenate([operand, ahead])) for operand in (a, b))
+    y = first if in_place else machine.buffer(np.full(step, 0x77, np.int8))
+    words = np.array(words_of(kernel, fields), np.int64) & 0xFFFFFFFF
+    parameters = machine.buffer(words.astype(np.uint32), constant=True)
+    cycles = machine.call(f"pienn_{kernel}_p4", first, second, y, parameters).cycles
+    wanted = a.copy() if in_place else np.full(step, 0x77, np.int8)
+    library.call(kernel, [a.ctypes.data, b.ctypes.data, wanted.ctypes.data], fields)
+    np.testing.assert_array_equal(y.value[:step], wanted)
+    return cycles
+
+
+@pytest.mark.parametrize("revision", [1, 3])
+@pytest.mark.parametrize("kernel", ["add_s8", "sub_s8"])
+def test_add_and_sub_agree_with_the_reference(library, kernel, revision) -> None:
+    seed = 0
+    for shape, gap in (([1, 1, 1, 16], 0), ([2, 3, 2, 64], 16), ([1, 2, 1, 144], 0)):
+        for a_shift, b_shift in ((0, 0), (1, 0), (0, 3), (6, 0), (0, 6)):
+            for shift in (0, 1, 4, 22):
+                for zero_points in ((0, 0, 0), (-128, -128, -128), (0, -128, 0)):
+                    seed += 1
+                    shifts, clamp = (a_shift, b_shift, shift), ((-128, 127), (-30, 40))[seed % 2]
+                    add_or_sub(
+                        library, kernel, shape, shifts, zero_points, clamp, revision, seed, seed % 4 == 0, gap
+                    )
+
+
+def test_add_is_as_fast_as_promised(library) -> None:
+    shape = [1, 1, 1, 16384]
+    cycles = add_or_sub(library, "add_s8", shape, (0, 1, 2), (0, 0, 0), (-128, 127), 3, 1, False)
+    assert cycles / 16384 <= 0.37

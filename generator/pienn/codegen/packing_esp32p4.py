@@ -40,6 +40,7 @@ from enum import IntEnum
 import numpy as np
 
 from pienn.codegen.packing import LANES, Filter
+from pienn.errors import PiennError
 
 RESIDENT = 4  # vectors
 HEAD_BYTES = 16
@@ -68,6 +69,9 @@ class Conv2dBody(IntEnum):
     TAPS_WHOLE = 17
     TAPS_HALF = 18
     TAPS_WHOLE_HALF = 19
+    RGB_STEP_3 = 20
+    RGB_STEP_6 = 21
+    RUNS_OF_4_STEP_2 = 22
 
 
 SHORT = {
@@ -117,7 +121,15 @@ def rounded_up(channels: int, unit: int) -> int:
 
 
 def choose_body(kernel: tuple[int, int], channels: int, layout: Layout) -> Conv2dBody:
-    """The fastest body for these taps and channels of input."""
+    """The fastest body for these taps and channels of input. Where pixels are packed without gaps, only those of
+    `choose_first_body` can serve; PiennError where none does."""
+    if layout.x_pixel_stride % LANES:
+        body = choose_first_body(kernel, channels, layout)
+        if body is None:
+            raise PiennError(
+                f"no body for {kernel[0]}x{kernel[1]} over {channels} packed channels in steps of {layout.stride_x}"
+            )
+        return body
     padded = rounded_up(channels, LANES)
     lanes = rounded_up(channels, LANES // 2)
     dense = layout.x_pixel_stride == padded and layout.dilation_x == 1
@@ -137,16 +149,27 @@ def choose_body(kernel: tuple[int, int], channels: int, layout: Layout) -> Conv2
     return Conv2dBody.RUNS_1
 
 
+def choose_first_body(kernel: tuple[int, int], channels: int, layout: Layout) -> Conv2dBody | None:
+    """The body for a first layer whose pixels are packed without gaps; None where there is none."""
+    if layout.x_pixel_stride != channels or layout.dilation_x != 1:
+        return None
+    run, step = kernel[1] * channels, layout.stride_x * channels
+    if kernel == (3, 3) and channels == 3 and layout.stride_x in (1, 2):
+        return Conv2dBody.RGB_STEP_3 if layout.stride_x == 1 else Conv2dBody.RGB_STEP_6
+    return Conv2dBody.RUNS_OF_4_STEP_2 if (run, step) == (4, 2) else None
+
+
 def conv2d_blocks(packed: Filter, body: Conv2dBody, kernel: tuple[int, int], channels: int) -> np.ndarray:
     """All records as uint8; `packed.weights` is `[blocks, kh, kw, channels, 16]` as packing.filter_of makes it."""
-    lanes = rounded_up(channels, LANES if body in WHOLE_VECTORS else LANES // 2)
+    is_packed = body >= Conv2dBody.RGB_STEP_3
+    lanes = channels if is_packed else rounded_up(channels, LANES if body in WHOLE_VECTORS else LANES // 2)
     blocks = packed.weights.shape[0]
     weights = packed.weights.reshape(blocks, -1, channels, LANES)
     weights = np.pad(weights, ((0, 0), (0, 0), (0, lanes - channels), (0, 0))).reshape(blocks, -1, LANES)
     resident, streamed = order_of_weights(body, weights.shape[1])
     run = kernel[1] * rounded_up(channels, LANES)
     if body >= Conv2dBody.TAPS_WHOLE:
-        run = lanes // LANES * LANES
+        run = 0 if is_packed else lanes // LANES * LANES
     return records(packed, weights, body, run, resident, streamed)
 
 
@@ -160,7 +183,7 @@ def order_of_weights(body: Conv2dBody, count: int) -> tuple[list[int], list[int]
         resident = [0, 1, LANES + 4, 2 * LANES + 4]
     elif body == Conv2dBody.NINE_TAPS_24:
         resident = [0, 1, LANES + 4, LANES + 8 + 4]
-    elif body <= Conv2dBody.SHORT_128_CLAMPED:
+    elif body <= Conv2dBody.SHORT_128_CLAMPED or body in (Conv2dBody.RGB_STEP_3, Conv2dBody.RGB_STEP_6):
         resident = [0, 1]
     else:
         resident = []

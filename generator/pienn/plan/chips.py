@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pienn.ir.dialect import shape_of
+from pienn.ir.dialect import encoding_of, shape_of
 from pienn.plan.assignment import Assignment
 from pienn.plan.kernel_list import read_kernels
 from pienn.plan.kernels import HALO
@@ -99,14 +99,14 @@ def _versioned(call: Call, chosen: Mapping[str, str]) -> Call:
     if version == "ref":
         reason = f"{call.kernel.name} has no version for this chip" if chosen else "asked for"
         return replace(call, why=f"reference: {reason}")
-    reason = refusal(call)
+    reason = refusal(call, version)
     if reason is not None:
         return replace(call, why=f"reference: {reason}")
     return replace(call, version=version, why=call.why if call.margins else "the chip's kernel")
 
 
-def refusal(call: Call) -> str | None:
-    """Why a chip's kernel cannot do this call; None where it can."""
+def refusal(call: Call, version: str) -> str | None:
+    """Why a chip's kernel (`p4`, `s3`) cannot do this call; None where it can."""
     if call.why.startswith("reference: "):
         return call.why.removeprefix("reference: ")
     name, op = call.kernel.name, call.op
@@ -114,8 +114,8 @@ def refusal(call: Call) -> str | None:
     if name == "conv2d_s8":
         if op.parameters["groups"] != 1:
             return "groups of several channels"
-        if shape_of(op.operands[0])[2] <= FEW_CHANNELS:
-            return "few channels"
+        if call.reads[0].strides[1] % LANES:
+            return _unserved_first_layer(call, version) or _unaligned([call.writes])
         return _unaligned(images)
     if name in ("depthwise_conv2d_s8", "max_pool2d_s8", "avg_pool2d_s8"):
         return _unaligned(images)
@@ -124,11 +124,50 @@ def refusal(call: Call) -> str | None:
             return "operands of different shapes"
         if call.writes.shape[-1] % LANES:
             return "rows that are not whole vectors"
-        return _unaligned(images)
+        return _unserved_shifts(call) or _unaligned(images)
     if name == "fully_connected_s8" and len(call.reads[0].shape) > 1 and call.reads[0].shape[-1] % LANES:
         return "rows that are not whole vectors"
     if name == "mean_s8":
         return _unaligned(images) if call.kernel.reads == "image" else "axes that are not those of an image"
+    return None
+
+
+# First layers that a chip's conv2d_s8 has a body for: (height, or None for any, and width of the window, channels,
+# stride_x).
+FIRST_LAYERS: dict[str, tuple[tuple[int | None, int, int, int], ...]] = {
+    "p4": ((3, 3, 3, 1), (3, 3, 3, 2), (None, 4, 1, 2), (None, 2, 2, 1)),
+    "s3": (),
+}
+
+
+def _unserved_first_layer(call: Call, version: str) -> str | None:
+    """Few channels without gaps between the pixels: the window must be one of the unrolled ones."""
+    view, parameters = call.reads[0], call.op.parameters
+    height, width = shape_of(call.op.operands[1])[1:3]
+    strides: Any = parameters["strides"]
+    dilation: Any = parameters["dilation"]
+    channels = view.shape[2]
+    if view.offset % LANES or view.strides[0] % LANES or view.strides[1] != channels or dilation[1] != 1:
+        return "an image that does not begin at whole vectors"
+    for known in FIRST_LAYERS[version]:
+        if known[0] in (None, height) and known[1:] == (width, channels, strides[1]):
+            return None
+    return (
+        f"few channels: a window of {height}x{width} over {channels} in steps of {strides[1]} is not unrolled"
+    )
+
+
+LARGEST_FACTOR_SHIFT = 6  # 2^6 is an int8
+LARGEST_SUM_SHIFT = 22  # constants times 2^shift fit int32
+
+
+def _unserved_shifts(call: Call) -> str | None:
+    """Exponents of the operands of add and sub that are too far apart for factors of 8 bits."""
+    if call.kernel.name not in ("add_s8", "sub_s8"):
+        return None
+    a, b, y = (encoding_of(value).exponent for value in (*call.op.operands, call.op.result))
+    if abs(a - b) > LARGEST_FACTOR_SHIFT or y - min(a, b) > LARGEST_SUM_SHIFT:
+        return "operands whose exponents are far apart"
     return None
 
 
