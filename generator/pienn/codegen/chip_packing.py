@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from pienn.codegen import packing_esp32p4 as p4
+from pienn.codegen import packing_esp32s3 as s3
 from pienn.codegen.packing import Filter
 
 Arrays = dict[str, np.ndarray]
@@ -44,10 +45,20 @@ def _p4_fully_connected(arrays: Arrays, fields: Fields, _: tuple[int, int]) -> t
     return {"blocks": p4.fully_connected_blocks(_filter(arrays), fields["depth"])}, fields
 
 
+def _s3_conv2d(arrays: Arrays, fields: Fields, x_range: tuple[int, int]) -> tuple[Arrays, Fields]:
+    window, channels = (fields["kernel_height"], fields["kernel_width"]), fields["x"]["channels"]
+    layout = s3.Layout(fields["x"]["pixel_stride"], fields["stride_x"], fields["dilation_x"])
+    clamp = fields["minimum"], fields["maximum"]
+    return {
+        "blocks": s3.conv2d_blocks(_filter(arrays), window, channels, layout, x_range, clamp).blocks
+    }, fields
+
+
 RULES: dict[tuple[str, str], Rule] = {
     ("p4", "conv2d_s8"): _p4_conv2d,
     ("p4", "depthwise_conv2d_s8"): _p4_depthwise_conv2d,
     ("p4", "fully_connected_s8"): _p4_fully_connected,
+    ("s3", "conv2d_s8"): _s3_conv2d,
 }
 """(version, kernel) -> rule; kernels without one take the reference's constants."""
 

@@ -1,0 +1,268 @@
+"""Records that the ESP32-S3's kernels read through `blocks`: weights in the order of the MACs, QACC's start, shifts.
+
+One record per block of 16 outputs; a record stands for itself, so that a call can be given any part of them.
+
+conv2d_s8
+    word 0        body of src_asm/esp32s3/conv2d_s8.S, see `Conv2dBody`
+    word 1        bytes of the record
+    word 2        shift, or -1 for a block of several shifts or two digits
+    word 3        0 for a relu at 0, else 1
+    word 4        bytes of one run of input (a kernel row of packed pixels; of TAPS the whole vectors of a tap)
+    word 5        several shifts, two digits: the first shift (of two digits less 4)
+    word 6        how many more shifts
+    word 7        two digits: bytes of a run that have a high digit, else 0
+    word 8        two digits: bytes of the weights of the first pass, and of two vectors more; else 0
+    word 9        offset of the list of more shifts
+    2 words       0
+    48 bytes      QACC image: 16 lanes of 20 bits in two halves; 128 bits of each, then the high words, then 0
+    4 vectors     weights that stay in registers; the last two may be the minimum and the maximum
+    vectors       the other weights in order; of two digits the high ones behind all low ones
+    2 vectors     per further shift, ascending: what is added to the shift before, mask of the lanes that take it
+A weight vector holds the weights of 16 outputs for one input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from itertools import pairwise
+
+import numpy as np
+
+from pienn.codegen.packing import LANES, Filter
+from pienn.errors import PiennError
+from pienn.plan import qacc_proof
+from pienn.plan.qacc_proof import DIGIT_BITS, Block, Proof
+
+RESIDENT = 4  # vectors
+HEADER_WORDS = 12
+LANE_BITS = 20
+
+
+class Conv2dBody(IntEnum):
+    """Numbers of the table `bodies`."""
+
+    POINTWISE_8 = 0
+    POINTWISE_16 = 1
+    POINTWISE_24 = 2
+    POINTWISE_32 = 3
+    POINTWISE_64 = 4
+    POINTWISE_8_CLAMPED = 5
+    POINTWISE_16_CLAMPED = 6
+    POINTWISE_24_CLAMPED = 7
+    POINTWISE_32_CLAMPED = 8
+    POINTWISE_64_CLAMPED = 9
+    POINTWISE_96_CLAMPED = 10
+    POINTWISE_128_CLAMPED = 11
+    POINTWISE_256_CLAMPED = 12
+    NINE_TAPS_16 = 13
+    NINE_TAPS_16_CLAMPED = 14
+    NINE_TAPS_24 = 15
+    NINE_TAPS_24_CLAMPED = 16
+    NINE_TAPS_32 = 17
+    NINE_TAPS_32_CLAMPED = 18
+    RUNS_EVEN = 19
+    RUNS_ODD = 20
+    TAPS_WHOLE = 21
+    TAPS_HALF = 22
+    TAPS_WHOLE_HALF = 23
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What of the call's memory and window the choice of a body depends on."""
+
+    x_pixel_stride: int  # bytes
+    stride_x: int = 1
+    dilation_x: int = 1
+
+
+def rounded_up(channels: int, unit: int) -> int:
+    return -(-channels // unit) * unit
+
+
+def special_body(kernel: tuple[int, int], channels: int, layout: Layout, clamped: bool) -> Conv2dBody | None:
+    """An unrolled body for these taps and channels, if there is one; it takes blocks of one shift in one digit."""
+    lanes = rounded_up(channels, LANES // 2)
+    if layout.x_pixel_stride != rounded_up(channels, LANES) or layout.dilation_x != 1:
+        return None
+    if kernel == (1, 1) and layout.stride_x == 1:
+        name = f"POINTWISE_{lanes}"
+    elif kernel == (3, 3):
+        name = f"NINE_TAPS_{16 if lanes == 8 else lanes}"
+    else:
+        return None
+    plain, with_clamp = Conv2dBody.__members__.get(name), Conv2dBody.__members__.get(name + "_CLAMPED")
+    return with_clamp if clamped or plain is None else plain
+
+
+def general_body(kernel: tuple[int, int], channels: int, layout: Layout) -> Conv2dBody:
+    """The body for any block."""
+    if layout.x_pixel_stride % LANES:
+        raise PiennError(f"no body for {channels} channels whose pixels are packed without gaps")
+    padded = rounded_up(channels, LANES)
+    half = rounded_up(channels, LANES // 2) != padded
+    packed = layout.x_pixel_stride == padded and layout.dilation_x == 1
+    if (packed or kernel[1] == 1) and not (half and channels < LANES):
+        return Conv2dBody.RUNS_ODD if kernel[1] * padded // LANES % 2 else Conv2dBody.RUNS_EVEN
+    if not half:
+        return Conv2dBody.TAPS_WHOLE
+    return Conv2dBody.TAPS_WHOLE_HALF if channels > LANES // 2 else Conv2dBody.TAPS_HALF
+
+
+def lanes_of(body: Conv2dBody, channels: int) -> int:
+    """Lanes of input of a tap that a body multiplies."""
+    whole = body in (
+        Conv2dBody.NINE_TAPS_16,
+        Conv2dBody.NINE_TAPS_16_CLAMPED,
+        Conv2dBody.RUNS_EVEN,
+        Conv2dBody.RUNS_ODD,
+        Conv2dBody.TAPS_WHOLE,
+    )
+    return rounded_up(channels, LANES if whole else LANES // 2)
+
+
+def resident_weights(body: Conv2dBody, lanes: int) -> list[int]:
+    """Which inputs' weights stay in registers."""
+    if body >= Conv2dBody.RUNS_EVEN:
+        return []
+    if body == Conv2dBody.POINTWISE_64:
+        return [0, 1, 20, 36]
+    if body == Conv2dBody.NINE_TAPS_16:
+        return [0, 1, 36, 52]
+    if body in (Conv2dBody.NINE_TAPS_24, Conv2dBody.NINE_TAPS_32):
+        return [0, 1, LANES + 4, lanes + 4]
+    return [0, 1]
+
+
+def order_of_inputs(body: Conv2dBody, count: int) -> list[int]:
+    """In which the body multiplies them."""
+    if body in (Conv2dBody.NINE_TAPS_16, Conv2dBody.NINE_TAPS_16_CLAMPED):
+        last = 7 * LANES + 15  # so that both input registers are free for the next pixel
+        return [i for i in range(count) if i != last] + [last]
+    return list(range(count))
+
+
+def high_digit_choices(rows: int, run: int, odd: bool) -> Iterator[tuple[int, np.ndarray]]:
+    """(vectors per run, inputs) that can be given a high digit: the first vectors of all runs, cheapest first."""
+    vectors = run // LANES
+    for count in range(1 if odd else 2, vectors + 1, 2):
+        yield count, np.tile(np.repeat(np.arange(vectors) < count, LANES), rows)
+
+
+def accumulator_image(start: np.ndarray) -> np.ndarray:
+    """48 bytes: 16 lanes of 20 bits; the start saturates as a sum would."""
+    lanes = np.clip(start, qacc_proof.LOWEST, qacc_proof.HIGHEST).astype(np.int64) & ((1 << LANE_BITS) - 1)
+    halves = []
+    for half in lanes.reshape(2, LANES // 2):
+        number = sum(int(lane) << (LANE_BITS * i) for i, lane in enumerate(half))
+        halves.append(number.to_bytes(LANE_BITS, "little"))
+    image = halves[0][:16] + halves[1][:16] + halves[0][16:] + halves[1][16:] + bytes(8)
+    return np.frombuffer(image, np.uint8)
+
+
+def further_shifts(shift: np.ndarray) -> tuple[int, list[np.ndarray]]:
+    """(smallest shift, vectors of the list of the others)."""
+    distinct = np.unique(shift)
+    vectors: list[np.ndarray] = []
+    for before, after in pairwise(distinct):
+        difference = np.zeros(LANES, np.uint8)
+        difference[0] = after - before
+        vectors += [difference, np.where(shift >= after, 255, 0).astype(np.uint8)]
+    return int(distinct[0]), vectors
+
+
+def record(block: Block, proof: Proof, body: int, resident: list[int], run: int, high_run: int) -> np.ndarray:
+    """One record as uint8; `block` has its weights in the order of the MACs, `resident` are places in it."""
+    streamed = [i for i in range(len(block.weights)) if i not in resident]
+    kept = np.zeros((RESIDENT, LANES), np.int8)
+    kept[2], kept[3] = block.minimum, block.maximum
+    kept[: len(resident)] = block.weights[resident]
+    two_digits = proof.mode == "two digits"
+    if two_digits:
+        low, high = qacc_proof.digits(block.weights, proof.high)
+        stream = np.concatenate([low, high[proof.high]])
+    else:
+        stream = block.weights[streamed]
+    first, more = further_shifts(block.shift)
+    shift = -1 if more or two_digits else first
+    vectors = [kept.view(np.uint8), stream.astype(np.int8).view(np.uint8)]
+    if more:
+        vectors.append(np.stack(more))
+    data = np.concatenate([accumulator_image(block.start), *(v.ravel() for v in vectors)])
+    header = np.zeros(HEADER_WORDS, "<i4")
+    header[:10] = [
+        body,
+        header.nbytes + len(data),
+        shift,
+        0 if (block.minimum, block.maximum) == (0, 127) else 1,
+        run,
+        first - DIGIT_BITS * two_digits,
+        len(more) // 2,
+        high_run * two_digits,
+        (len(block.weights) + 2) * LANES * two_digits,
+        header.nbytes + len(data) - len(more) * LANES,
+    ]
+    return np.concatenate([header.view(np.uint8), data])
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Records of a layer as uint8, and of each block the body's name and the proof."""
+
+    blocks: np.ndarray
+    chosen: list[tuple[str, Proof]]
+
+
+def blocks_of(packed: Filter, x_range: tuple[int, int], clamp: tuple[int, int]) -> Iterator[Block]:
+    """The blocks of a filter, weights `[inputs, 16]` in the order of the window, tamed."""
+    for index, taps in enumerate(packed.weights.reshape(len(packed.weights), -1, LANES)):
+        lanes = slice(index * LANES, (index + 1) * LANES)
+        start, shift = packed.bias[lanes].astype(np.int64), packed.shift[lanes].astype(np.int64)
+        yield qacc_proof.tamed(Block(taps, start, shift, *x_range, *clamp))
+
+
+def conv2d_blocks(
+    packed: Filter,
+    kernel: tuple[int, int],
+    channels: int,
+    layout: Layout,
+    x_range: tuple[int, int] = (-128, 127),
+    clamp: tuple[int, int] = (-128, 127),
+) -> Packed:
+    """packed.weights is `[blocks, kh, kw, channels, 16]` as packing.filter_of makes it; x_range: of stored input
+    values, padding included."""
+    special = special_body(kernel, channels, layout, clamp not in ((-128, 127), (0, 127)))
+    general = general_body(kernel, channels, layout)
+
+    def in_order(block: Block, body: Conv2dBody) -> Block:
+        lanes = lanes_of(body, channels)
+        weights = block.weights.reshape(-1, channels, LANES)
+        weights = np.pad(weights, ((0, 0), (0, lanes - channels), (0, 0))).reshape(-1, LANES)
+        return replace(block, weights=weights[order_of_inputs(body, len(weights))])
+
+    records, chosen = [], []
+    for index, block in enumerate(blocks_of(packed, x_range, clamp)):
+        body, proof, high_run = general, None, 0
+        run = kernel[1] * rounded_up(channels, LANES)
+        if special is not None and len(np.unique(block.shift)) == 1:
+            proof = qacc_proof.prove(in_order(block, special))
+            body = general if proof is None else special
+        ordered = in_order(block, body)
+        if proof is None:
+            runs = general in (Conv2dBody.RUNS_EVEN, Conv2dBody.RUNS_ODD)
+            if runs:
+                choices = dict(high_digit_choices(kernel[0], run, general == Conv2dBody.RUNS_ODD))
+            else:
+                run = lanes_of(general, channels) // LANES * LANES
+                choices = {1: np.ones(len(ordered.weights), bool)}
+            proof = qacc_proof.prove(ordered, choices.values())
+            if proof is None:
+                raise qacc_proof.refusal(ordered, f"output channels {index * LANES}..{index * LANES + 15}")
+            high_run = int(proof.fraction * run) if runs else 1
+        records.append(
+            record(ordered, proof, body, resident_weights(body, lanes_of(body, channels)), run, high_run)
+        )
+        chosen.append((body.name, proof))
+    return Packed(np.concatenate(records), chosen)

@@ -1,0 +1,531 @@
+/* conv2d_s8 for the ESP32-S3: lanes are 16 output channels, every MAC broadcasts one lane of the input.
+ *
+ * A block of 16 output channels is outermost, then rows, then pixels. QACC starts from the folded bias, every
+ * vsmulas loads the next weights while it multiplies, srcmb shifts and saturates.
+ *
+ * Reads `blocks` (generator/pienn/codegen/packing_esp32s3.py), one record per block of outputs:
+ *     word 0       which body computes a row, see `bodies`
+ *     word 1       bytes of the record
+ *     word 2       shift; -1 for a block that needs more than one, see GENERAL
+ *     word 3       0 for a relu at 0, 1 for none: what negative results are multiplied by
+ *     word 4       bytes of one run of input: a kernel row of packed pixels; of TAPS the whole vectors of a tap
+ *     word 5       GENERAL: the first shift
+ *     word 6       GENERAL: how many more shifts
+ *     word 7       two digits: bytes of a run that the high digit covers; 0 without
+ *     word 8       bytes of the weights that the first pass uses
+ *     word 9       offset of the list of more shifts
+ *     2 words      nothing
+ *     48 bytes     QACC: bias, rounding and zero point folded
+ *     4 vectors    for q4-q7: resident weights, or in q6 and q7 the minimum and the maximum
+ *     vectors      streamed weights in the order of the MACs; of two digits first the low one, or the whole weight
+ *                  where the high digit is not used, then the high one
+ *     2 vectors    per further shift: the difference to the one before, a mask of the lanes that take it
+ *
+ * Contract: that of layers.h for `blocks`; groups = 1. What more a body asks is written at the body; the packer and
+ * the planner choose. Reads up to 48 bytes beyond x and the records.
+ *
+ * Registers of a body, which computes one row:
+ *     a2 x           a3 y             a4 weights       a5 first streamed weight
+ *     a6 QACC image  a7 shift         a8 step of y     a9 pixels
+ *     a10-a15 free   q0, q1 weights   q2, q3 input     q4-q7 as in the record
+ */
+#include "pie.inc"
+
+#define FRAME_X 0
+#define FRAME_Y 4
+#define FRAME_ROWS 8
+#define FRAME_PIXELS 12
+#define FRAME_X_STEP 16
+#define FRAME_Y_STEP 20
+#define FRAME_ROW_X 24
+#define FRAME_ROW_Y 28
+#define FRAME_ROWS_LEFT 32
+#define FRAME_BLOCKS 36
+#define FRAME_RECORD 40
+#define FRAME_BODY 44
+#define FRAME_LINE 48         /* between kernel rows */
+#define FRAME_PIXEL_STEP 52   /* of x */
+#define FRAME_TAP_STEP 56
+#define FRAME_KERNEL_WIDTH 60
+#define FRAME_KERNEL_ROWS 64
+#define FRAME_RUN 68
+#define FRAME_PASS_END 72     /* weights pointer when the first of two passes is done */
+#define FRAME_RELU 76
+#define FRAME_BYTES 112
+
+#define RECORD_BODY 0
+#define RECORD_BYTES 4
+#define RECORD_SHIFT 8
+#define RECORD_RELU 12
+#define RECORD_RUN 16
+#define RECORD_FIRST_SHIFT 20
+#define RECORD_MORE_SHIFTS 24
+#define RECORD_HIGH_RUN 28
+#define RECORD_PASS_BYTES 32
+#define RECORD_LIST 36
+#define RECORD_ACCUMULATORS 48
+#define RECORD_RESIDENT 96
+#define RECORD_WEIGHTS 160
+
+/* The end of a pixel in bodies with resident weights: the weights' pointer goes back, which keeps srcmb from the last
+ * MAC; QACC starts anew while the result is on its way. */
+.macro FINISH_RESIDENT clamp
+    mov a4, a5
+    ee.srcmb.s8.qacc q0, a7, 0
+    .if \clamp
+    ee.vmax.s8 q0, q0, q6
+    ee.vmin.s8 q0, q0, q7
+    .else
+    ee.vrelu.s8 q0, a10, a15
+    .endif
+    ee.ld.qacc_l.l.128.ip a6, 16
+    ee.vst.128.xp q0, a3, a8
+    ee.ld.qacc_h.l.128.ip a6, 16
+    ee.ld.qacc_l.h.32.ip a6, 4
+    ee.ld.qacc_h.h.32.ip a6, -36
+.endm
+
+/* ---- 1x1, few channels: the whole pixel unrolled ----
+ *
+ * Weights of lanes 0 and 1 stay in q4 and q5; without clamp those of lane 4 of the second and the third vector stay
+ * in q6 and q7. The load slots that they free load input; the next pixel's first two vectors are loaded by the last
+ * MACs of this one. Pixels of x must follow each other without gaps (stride_x = 1, pixel_stride =
+ * ceil16(channels)). Slots for K inputs: K + 8, each vector beyond the fourth one more, with clamp beyond the second
+ * and one more. */
+.macro POINTWISE lanes, clamp
+    .set turn, 0
+    ee.vld.128.ip q2, a2, PIE_BYTES
+    .if \lanes > 16
+    ee.vld.128.ip q3, a2, PIE_BYTES
+    .endif
+    LOAD_ACCUMULATORS a6
+    l32i a10, a1, FRAME_RELU
+    movi a15, 0
+    loop a9, .Lend\@
+    MAC_LOAD q0, a4, q4, q2, 0
+    MAC_LOAD q1, a4, q5, q2, 1
+    .if \lanes <= 16
+    STREAM q2, 2, (\lanes - 4)
+    MAC q0, q2, (\lanes - 2)
+    MAC_LOAD q2, a2, q1, q2, (\lanes - 1)
+    .else
+    STREAM q2, 2, 14
+    .if \lanes > 32
+    .if \clamp
+    VECTOR q3, 16, q2, a2
+    VECTOR q2, 16, q3, a2
+    .else
+    VECTOR_RESIDENT q3, 16, q2, a2, q6
+    VECTOR_RESIDENT q2, 16, q3, a2, q7
+    .endif
+    .endif
+    .rept (\lanes + 31) / 32 - 2
+    VECTOR q3, 16, q2, a2
+    VECTOR q2, 16, q3, a2
+    .endr
+    STREAM q3, 0, ((\lanes - 1) % 16 - 1)
+    STREAM_END q2, a2, q3, ((\lanes - 2) % 16)
+    STREAM_END q3, a2, q3, ((\lanes - 1) % 16)
+    .endif
+    FINISH_RESIDENT \clamp
+.Lend\@:
+    j .Lrow_done
+.endm
+
+/* ---- 3x3 over 16 channels: all nine taps unrolled ----
+ *
+ * As above with one pointer per kernel row, whose last load steps back to the next pixel. pixel_stride = 16,
+ * dilation 1. Lane 15 of vector 7 comes last, so that both input registers can be loaded for the next pixel.
+ * 157 slots, with clamp 160. */
+.macro NINE_TAPS clamp
+    .set turn, 0
+    l32i a15, a1, FRAME_LINE
+    add a13, a2, a15
+    add a14, a13, a15
+    l32i a11, a1, FRAME_PIXEL_STEP
+    addi a11, a11, -32
+    ee.vld.128.ip q2, a2, PIE_BYTES
+    ee.vld.128.ip q3, a2, PIE_BYTES
+    LOAD_ACCUMULATORS a6
+    l32i a10, a1, FRAME_RELU
+    movi a15, 0
+    loop a9, .Lend\@
+    MAC_LOAD q0, a4, q4, q2, 0
+    MAC_LOAD q1, a4, q5, q2, 1
+    STREAM q2, 2, 14
+    VECTOR_STEP q3, 16, q2, a2, a11
+    .if \clamp
+    VECTOR q2, 16, q3, a13
+    VECTOR q3, 16, q2, a13
+    .else
+    VECTOR_RESIDENT q2, 16, q3, a13, q6
+    VECTOR_RESIDENT q3, 16, q2, a13, q7
+    .endif
+    VECTOR_STEP q2, 16, q3, a13, a11
+    VECTOR q3, 16, q2, a14
+    VECTOR q2, 16, q3, a14
+    VECTOR_STEP q3, 15, q2, a14, a11
+    STREAM q2, 0, 15
+    STREAM_END q2, a2, q2, 15
+    STREAM_END q3, a2, q3, 15
+    FINISH_RESIDENT \clamp
+.Lend\@:
+    j .Lrow_done
+.endm
+
+/* ---- 3x3 over 17 to 24 or 25 to 32 channels: all taps unrolled ----
+ *
+ * As above with two vectors per tap, of the second of which `second` lanes count; one pointer, whose load of a row's
+ * last vector steps to the next row, or to the next pixel. pixel_stride = 32, dilation 1.
+ * 22 + 9 * (16 + second) slots, with clamp 3 more. */
+.macro NINE_TAPS_OF_PAIRS second, clamp
+    .set turn, 0
+    l32i a13, a1, FRAME_LINE
+    l32i a14, a1, FRAME_PIXEL_STEP
+    sub a14, a14, a13
+    sub a14, a14, a13
+    addi a14, a14, -80          /* from the last vector of a window to the next window */
+    addi a13, a13, -80          /* from the last vector of a row to the next row */
+    ee.vld.128.ip q2, a2, PIE_BYTES
+    ee.vld.128.ip q3, a2, PIE_BYTES
+    LOAD_ACCUMULATORS a6
+    l32i a10, a1, FRAME_RELU
+    movi a15, 0
+    loop a9, .Lend\@
+    MAC_LOAD q0, a4, q4, q2, 0
+    MAC_LOAD q1, a4, q5, q2, 1
+    STREAM q2, 2, 14
+    .if \clamp
+    VECTOR q3, \second, q2, a2
+    VECTOR q2, 16, q3, a2
+    .else
+    VECTOR_RESIDENT q3, \second, q2, a2, q6
+    VECTOR_RESIDENT q2, 16, q3, a2, q7
+    .endif
+    VECTOR q3, \second, q2, a2
+    VECTOR_STEP q2, 16, q3, a2, a13
+    .rept 2
+    VECTOR q3, \second, q2, a2
+    VECTOR q2, 16, q3, a2
+    .endr
+    VECTOR q3, \second, q2, a2
+    VECTOR_STEP q2, 16, q3, a2, a13
+    .rept 2
+    VECTOR q3, \second, q2, a2
+    VECTOR q2, 16, q3, a2
+    .endr
+    VECTOR q3, \second, q2, a2
+    VECTOR_STEP q2, 16, q3, a2, a14
+    STREAM q3, 0, (\second - 2)
+    STREAM_END q2, a2, q3, (\second - 2)
+    STREAM_END q3, a2, q3, (\second - 1)
+    FINISH_RESIDENT \clamp
+.Lend\@:
+    j .Lrow_done
+.endm
+
+/* ---- Any size ---- */
+
+/* Weights from their start, bias into QACC, x from its start. */
+.macro START_LONG
+    LOAD_ACCUMULATORS a6
+    mov a4, a5
+    ee.vld.128.ip q0, a4, PIE_BYTES
+    ee.vld.128.ip q1, a4, PIE_BYTES
+    mov a13, a2
+    l32i a15, a1, FRAME_KERNEL_ROWS
+.endm
+
+/* The result is in q2: clamp, store, next pixel. */
+.macro FINISH_LONG pixel
+    ee.vmax.s8 q2, q2, q6
+    ee.vmin.s8 q2, q2, q7
+    ee.vst.128.xp q2, a3, a8
+    add a2, a2, a14
+    addi a9, a9, -1
+    bnez a9, \pixel
+    j .Lrow_done
+.endm
+
+/* What the shifts of a block need, when QACC holds its sum; `second` is where a second pass starts.
+ *
+ * Two digits, w = 16 * high + low: when the pass over the low digits is done, QACC >> 4, and a second pass adds the
+ * high digits. Several shifts: see MORE_SHIFTS. The result goes to q2, and on to `done`; a10, a11 and a15 are used, a14 is the step of x again. */
+.macro GENERAL second, done
+    l32i a10, a1, FRAME_PASS_END
+    bne a4, a10, 2f
+    movi a10, DIGIT_BITS
+    ee.srcmb.s8.qacc q2, a10, 0
+    j \second
+2:
+    l32i a10, a1, FRAME_RECORD
+    l32i a11, a10, RECORD_FIRST_SHIFT
+    l32i a15, a10, RECORD_MORE_SHIFTS
+    ee.srcmb.s8.qacc q2, a11, 0
+    beqz a15, \done
+    l32i a14, a10, RECORD_LIST
+    add a14, a14, a10
+    MORE_SHIFTS q2, q3, q4, a14, a15, a11
+    l32i a14, a1, FRAME_PIXEL_STEP
+    j \done
+.endm
+
+/* a10 = pairs of vectors in a run of \bytes; a11 = from where a run's loads end to the next run */
+.macro RUN_OF bytes, odd
+    l32i a11, a1, FRAME_LINE
+    srli a10, \bytes, 5
+    sub a11, a11, \bytes
+    .if \odd == 0
+    addi a11, a11, -PIE_BYTES
+    .endif
+.endm
+
+/* Kernel rows are runs of packed vectors: dilation_x = 1, pixel_stride = ceil16(channels) or kernel_width = 1.
+ * `odd` says whether a run has an odd number of vectors. A second pass covers the first part of each run, odd as the
+ * runs are. Slots: 19 + 17 per vector + 7 per run, less one where odd. */
+.macro RUNS odd
+    .set turn, 0
+    l32i a14, a1, FRAME_PIXEL_STEP
+.Lfirst\@:
+    l32i a15, a1, FRAME_RUN
+    RUN_OF a15, \odd
+.Lpixel\@:
+    START_LONG
+.Lrun\@:
+    ee.vld.128.ip q2, a13, PIE_BYTES
+    addi a15, a15, -1
+    loopnez a10, .Lpair\@
+    VECTOR q2, 16, q3, a13
+    VECTOR q3, 16, q2, a13
+.Lpair\@:
+    .if \odd
+    STREAM q2, 0, 16
+    .endif
+    add a13, a13, a11
+    bnez a15, .Lrun\@
+    bltz a7, .Lgeneral\@
+    ee.srcmb.s8.qacc q2, a7, 0
+    FINISH_LONG .Lpixel\@
+.Lgeneral\@:
+    GENERAL .Lsecond\@, .Ldone\@
+.Ldone\@:
+    FINISH_LONG .Lfirst\@
+.Lsecond\@:
+    l32i a13, a1, FRAME_RECORD
+    l32i a13, a13, RECORD_HIGH_RUN
+    RUN_OF a13, \odd
+    mov a13, a2
+    l32i a15, a1, FRAME_KERNEL_ROWS
+    j .Lrun\@
+.endm
+
+/* Taps anywhere: any pixel_stride, any dilation. A tap has a run of whole vectors, and with `half` a vector more,
+ * of which 8 lanes count. A second pass covers all taps. */
+.macro TAPS whole, half
+    .set turn, 0
+.Lpixel\@:
+    START_LONG
+.Lpass\@:
+    l32i a10, a1, FRAME_RUN
+    l32i a11, a1, FRAME_TAP_STEP
+    sub a11, a11, a10
+    srli a10, a10, 4
+    .if \half
+    addi a11, a11, -PIE_BYTES
+    .endif
+.Lrow\@:
+    l32i a14, a1, FRAME_KERNEL_WIDTH
+    mov a12, a13
+.Ltap\@:
+    .if \whole
+    loop a10, .Lvector\@
+    ee.vld.128.ip q2, a13, PIE_BYTES
+    STREAM q2, 0, 16
+.Lvector\@:
+    .endif
+    .if \half
+    ee.vld.128.ip q2, a13, PIE_BYTES
+    addi a14, a14, -1
+    STREAM q2, 0, 8
+    .else
+    addi a14, a14, -1
+    .endif
+    add a13, a13, a11
+    bnez a14, .Ltap\@
+    l32i a13, a1, FRAME_LINE
+    addi a15, a15, -1
+    add a13, a13, a12
+    bnez a15, .Lrow\@
+    l32i a14, a1, FRAME_PIXEL_STEP
+    bltz a7, .Lgeneral\@
+    ee.srcmb.s8.qacc q2, a7, 0
+.Ldone\@:
+    FINISH_LONG .Lpixel\@
+.Lgeneral\@:
+    GENERAL .Lsecond\@, .Ldone\@
+.Lsecond\@:
+    mov a13, a2
+    l32i a15, a1, FRAME_KERNEL_ROWS
+    j .Lpass\@
+.endm
+
+/* Any size and any number of shifts or digits; the others take blocks of one shift in one digit. */
+    .section .rodata
+    .align 4
+bodies:                         /* in the order of Conv2dBody of the packer */
+    .word pointwise8, pointwise16, pointwise24, pointwise32, pointwise64
+    .word pointwise8_clamped, pointwise16_clamped, pointwise24_clamped, pointwise32_clamped, pointwise64_clamped
+    .word pointwise96_clamped, pointwise128_clamped, pointwise256_clamped
+    .word nine_taps16, nine_taps16_clamped, nine_taps24, nine_taps24_clamped, nine_taps32, nine_taps32_clamped
+    .word runs_even, runs_odd, taps_whole, taps_half, taps_whole_half
+
+    .text
+pointwise8:
+    POINTWISE 8, 0
+pointwise16:
+    POINTWISE 16, 0
+pointwise24:
+    POINTWISE 24, 0
+pointwise32:
+    POINTWISE 32, 0
+pointwise64:
+    POINTWISE 64, 0
+pointwise8_clamped:
+    POINTWISE 8, 1
+pointwise16_clamped:
+    POINTWISE 16, 1
+pointwise24_clamped:
+    POINTWISE 24, 1
+pointwise32_clamped:
+    POINTWISE 32, 1
+pointwise64_clamped:
+    POINTWISE 64, 1
+pointwise96_clamped:
+    POINTWISE 96, 1
+pointwise128_clamped:
+    POINTWISE 128, 1
+pointwise256_clamped:
+    POINTWISE 256, 1
+nine_taps16:
+    NINE_TAPS 0
+nine_taps16_clamped:
+    NINE_TAPS 1
+nine_taps24:
+    NINE_TAPS_OF_PAIRS 8, 0
+nine_taps24_clamped:
+    NINE_TAPS_OF_PAIRS 8, 1
+nine_taps32:
+    NINE_TAPS_OF_PAIRS 16, 0
+nine_taps32_clamped:
+    NINE_TAPS_OF_PAIRS 16, 1
+runs_even:
+    RUNS 0
+runs_odd:
+    RUNS 1
+taps_whole:
+    TAPS 1, 0
+taps_half:
+    TAPS 0, 1
+taps_whole_half:
+    TAPS 1, 1
+
+/* void pienn_conv2d_s8_s3(const int8_t *x, int8_t *y, const pienn_conv2d_s8_params *p)
+ *
+ *     a2 x    a3 y    a4 p    a10 record */
+FUNCTION pienn_conv2d_s8_s3
+    entry a1, FRAME_BYTES
+    s32i a2, a1, FRAME_X
+    s32i a3, a1, FRAME_Y
+    l32i a10, a4, PIENN_CONV2D_S8_BLOCKS
+    l32i a11, a4, PIENN_CONV2D_S8_Y_CHANNELS
+    s32i a10, a1, FRAME_RECORD
+    addi a11, a11, 15
+    srli a11, a11, 4
+    s32i a11, a1, FRAME_BLOCKS
+    l32i a11, a4, PIENN_CONV2D_S8_KERNEL_HEIGHT
+    s32i a11, a1, FRAME_KERNEL_ROWS
+    l32i a11, a4, PIENN_CONV2D_S8_KERNEL_WIDTH
+    s32i a11, a1, FRAME_KERNEL_WIDTH
+    l32i a12, a4, PIENN_CONV2D_S8_X_ROW_STRIDE
+    l32i a11, a4, PIENN_CONV2D_S8_DILATION_Y
+    l32i a13, a4, PIENN_CONV2D_S8_STRIDE_Y
+    mull a11, a11, a12
+    mull a13, a13, a12          /* between rows of y, in x */
+    s32i a11, a1, FRAME_LINE
+    s32i a13, a1, FRAME_X_STEP
+    l32i a12, a4, PIENN_CONV2D_S8_X_PIXEL_STRIDE
+    l32i a11, a4, PIENN_CONV2D_S8_DILATION_X
+    l32i a14, a4, PIENN_CONV2D_S8_STRIDE_X
+    mull a11, a11, a12
+    mull a14, a14, a12
+    s32i a11, a1, FRAME_TAP_STEP
+    s32i a14, a1, FRAME_PIXEL_STEP
+    l32i a8, a4, PIENN_CONV2D_S8_Y_PIXEL_STRIDE
+    l32i a15, a4, PIENN_CONV2D_S8_Y_ROW_STRIDE
+    l32i a9, a4, PIENN_CONV2D_S8_Y_WIDTH
+    l32i a12, a4, PIENN_CONV2D_S8_Y_HEIGHT
+    s32i a15, a1, FRAME_Y_STEP
+    /* Rows without gaps between them are one long row. */
+    mull a14, a14, a9
+    mull a11, a8, a9
+    bne a14, a13, 1f
+    bne a11, a15, 1f
+    mull a9, a9, a12
+    movi a12, 1
+1:
+    s32i a9, a1, FRAME_PIXELS
+    s32i a12, a1, FRAME_ROWS
+.Lblock:
+    l32i a11, a10, RECORD_BODY
+    movi a12, bodies
+    addx4 a11, a11, a12
+    l32i a11, a11, 0
+    l32i a12, a10, RECORD_RUN
+    s32i a11, a1, FRAME_BODY
+    s32i a12, a1, FRAME_RUN
+    l32i a7, a10, RECORD_SHIFT
+    l32i a11, a10, RECORD_RELU
+    l32i a12, a10, RECORD_PASS_BYTES
+    s32i a11, a1, FRAME_RELU
+    movi a5, RECORD_RESIDENT
+    add a5, a10, a5
+    addi a6, a10, RECORD_ACCUMULATORS
+    ee.vld.128.ip q4, a5, PIE_BYTES
+    ee.vld.128.ip q5, a5, PIE_BYTES
+    ee.vld.128.ip q6, a5, PIE_BYTES
+    ee.vld.128.ip q7, a5, PIE_BYTES
+    l32i a2, a1, FRAME_X
+    l32i a3, a1, FRAME_Y
+    add a12, a12, a5
+    s32i a12, a1, FRAME_PASS_END
+    l32i a13, a1, FRAME_ROWS
+    mov a4, a5
+.Lrow:
+    l32i a9, a1, FRAME_PIXELS
+    l32i a15, a1, FRAME_BODY
+    s32i a2, a1, FRAME_ROW_X
+    s32i a3, a1, FRAME_ROW_Y
+    s32i a13, a1, FRAME_ROWS_LEFT
+    jx a15
+.Lrow_done:
+    l32i a13, a1, FRAME_ROWS_LEFT
+    l32i a2, a1, FRAME_ROW_X
+    l32i a11, a1, FRAME_X_STEP
+    l32i a3, a1, FRAME_ROW_Y
+    l32i a12, a1, FRAME_Y_STEP
+    addi a13, a13, -1
+    add a2, a2, a11
+    add a3, a3, a12
+    bnez a13, .Lrow
+    l32i a10, a1, FRAME_RECORD
+    l32i a3, a1, FRAME_Y
+    l32i a11, a10, RECORD_BYTES
+    l32i a12, a1, FRAME_BLOCKS
+    addi a3, a3, PIE_BYTES
+    add a10, a10, a11
+    addi a12, a12, -1
+    s32i a3, a1, FRAME_Y
+    s32i a10, a1, FRAME_RECORD
+    s32i a12, a1, FRAME_BLOCKS
+    bnez a12, .Lblock
+    retw

@@ -1,0 +1,162 @@
+"""ESP32-S3 assembly against the reference kernels: equal bytes, at a known number of cycles."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from kernels.esp32p4_calls import bytes_of
+from kernels.esp32s3_calls import compare, filter_of, used_of, values, window_fields
+from pienn.codegen.packing_esp32s3 import Layout, conv2d_blocks
+from reference.reference_library import Library, compile_library
+
+
+@pytest.fixture(scope="module")
+def library(tool, tmp_path_factory: pytest.TempPathFactory) -> Library:
+    return Library(
+        compile_library(
+            tmp_path_factory.mktemp("reference") / "reference.so", cc=tool("gcc")
+        )
+    )
+
+
+def conv2d(
+    library,
+    size,
+    channels,
+    outputs,
+    kernel=(1, 1),
+    stride=(1, 1),
+    dilation=(1, 1),
+    clamp=(-128, 127),
+    rails=False,
+    large=False,
+    shifts=1,
+    pixel_stride=0,
+    gap=0,
+    seed=0,
+):
+    """(bodies and modes of the blocks, cycles) of a conv2d_s8 that agrees with the reference."""
+    rng = np.random.default_rng(seed)
+    fields = window_fields(
+        size, kernel, stride, dilation, channels, outputs, clamp, pixel_stride, gap
+    )
+    x = values(rng, bytes_of(fields["x"]), rails)
+    packed = filter_of(rng, (outputs, *kernel, channels), rails, large, shifts)
+    layout = Layout(fields["x"]["pixel_stride"], stride[1], dilation[1])
+    chip = conv2d_blocks(packed, kernel, channels, layout, (-128, 127), clamp)
+    used, bytes_of_y = used_of(fields["y"])
+    cycles = compare(
+        library,
+        "conv2d_s8",
+        [x],
+        fields | {"groups": 1},
+        chip.blocks,
+        packed,
+        used,
+        bytes_of_y,
+    )
+    return [(body, proof.mode) for body, proof in chip.chosen], cycles
+
+
+CONV2D = {
+    "1x1": [
+        {"size": (3, 5), "channels": c, "outputs": 20}
+        for c in (5, 8, 16, 21, 32, 40, 64, 80, 96, 128, 256)
+    ],
+    "1x1 with gaps": [
+        {"size": (3, 5), "channels": c, "outputs": 16, "gap": 16, "pixel_stride": 256}
+        for c in (8, 16, 64, 120)
+    ],
+    "1x1 in steps": [
+        {"size": (3, 4), "channels": c, "outputs": 16, "stride": (2, 3)}
+        for c in (8, 16, 64, 96)
+    ],
+    "3x3": [
+        {"size": (3, 4), "channels": c, "outputs": 24, "kernel": (3, 3)}
+        for c in (3, 8, 16, 24, 32, 40, 48, 64)
+    ],
+    "3x3 in steps": [
+        {
+            "size": (2, 3),
+            "channels": c,
+            "outputs": 8,
+            "kernel": (3, 3),
+            "stride": (2, 2),
+            "gap": 32,
+        }
+        for c in (8, 16, 24, 32, 64)
+    ],
+    "others": [
+        {"size": (2, 3), "channels": 16, "outputs": 16, "kernel": (5, 5)},
+        {
+            "size": (2, 3),
+            "channels": 8,
+            "outputs": 16,
+            "kernel": (3, 2),
+            "dilation": (2, 3),
+        },
+        {
+            "size": (2, 3),
+            "channels": 48,
+            "outputs": 16,
+            "kernel": (3, 3),
+            "dilation": (2, 2),
+        },
+        {
+            "size": (2, 3),
+            "channels": 32,
+            "outputs": 16,
+            "kernel": (1, 7),
+            "pixel_stride": 64,
+        },
+        {
+            "size": (4, 1),
+            "channels": 32,
+            "outputs": 16,
+            "kernel": (7, 1),
+            "pixel_stride": 64,
+        },
+    ],
+}
+
+
+@pytest.mark.parametrize("clamp", [(-128, 127), (0, 127), (-50, 60)])
+@pytest.mark.parametrize("group", CONV2D)
+def test_conv2d_agrees_with_the_reference(library, group, clamp) -> None:
+    for case in CONV2D[group]:
+        for rails in (False, True):
+            conv2d(library, **case, clamp=clamp, rails=rails)
+
+
+@pytest.mark.parametrize("shifts", [1, 2, 5])
+@pytest.mark.parametrize("group", CONV2D)
+def test_conv2d_in_two_digits_and_with_several_shifts_agrees_with_the_reference(
+    library, group, shifts
+) -> None:
+    modes = set()
+    for case in CONV2D[group]:
+        for large in (False, True):
+            chosen, _ = conv2d(
+                library, **case, clamp=(-128, 100), large=large, shifts=shifts
+            )
+            modes |= {mode for _, mode in chosen}
+    assert {"QACC", "two digits"} <= modes
+
+
+@pytest.mark.parametrize(
+    ("floor", "case"),
+    [
+        (13.8, {"size": (10, 10), "channels": 64, "outputs": 64}),
+        (14.0, {"size": (7, 7), "channels": 256, "outputs": 256}),
+        (14.0, {"size": (16, 16), "channels": 64, "outputs": 64, "kernel": (3, 3)}),
+        (14.0, {"size": (32, 32), "channels": 16, "outputs": 16, "kernel": (3, 3)}),
+        (11.5, {"size": (14, 14), "channels": 24, "outputs": 40, "kernel": (3, 3)}),
+    ],
+)
+def test_conv2d_is_as_fast_as_promised(library, floor, case) -> None:
+    chosen, cycles = conv2d(library, **case)
+    kernel = case.get("kernel", (1, 1))
+    macs = np.prod(case["size"]) * case["channels"] * case["outputs"] * np.prod(kernel)
+    print(case, chosen[0], cycles, macs / cycles)
+    assert {mode for _, mode in chosen} == {"QACC"}
+    assert macs / cycles >= floor
