@@ -40,7 +40,6 @@ from enum import IntEnum
 import numpy as np
 
 from pienn.codegen.packing import LANES, Filter
-from pienn.errors import PiennError
 
 RESIDENT = 4  # vectors
 HEAD_BYTES = 16
@@ -121,15 +120,11 @@ def rounded_up(channels: int, unit: int) -> int:
 
 
 def choose_body(kernel: tuple[int, int], channels: int, layout: Layout) -> Conv2dBody:
-    """The fastest body for these taps and channels of input. Where pixels are packed without gaps, only those of
-    `choose_first_body` can serve; PiennError where none does."""
-    if layout.x_pixel_stride % LANES:
-        body = choose_first_body(kernel, channels, layout)
-        if body is None:
-            raise PiennError(
-                f"no body for {kernel[0]}x{kernel[1]} over {channels} packed channels in steps of {layout.stride_x}"
-            )
-        return body
+    """The fastest body for these taps and channels of input. Pixels that are no whole vectors are for
+    `choose_first_body`, or stand alone."""
+    first = choose_first_body(kernel, channels, layout)
+    if first is not None:
+        return first
     padded = rounded_up(channels, LANES)
     lanes = rounded_up(channels, LANES // 2)
     dense = layout.x_pixel_stride == padded and layout.dilation_x == 1
