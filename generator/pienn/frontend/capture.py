@@ -64,6 +64,8 @@ def capture_program(program: torch.export.ExportedProgram) -> GraphModule:
         elif node.op == "call_function" and node.target in NOTHING:
             node.replace_all_uses_with(node.args[0])
             graph.graph.erase_node(node)
+        elif node.op == "call_function" and node.target is aten.view.default:
+            node.target = aten.reshape.default  # a view may have relied on a copy that is gone now
     for node in list(graph.graph.nodes):
         if node.op == "call_function" and node.target is aten.batch_norm.default:
             _replace_batch_norm(graph, node)
@@ -214,7 +216,7 @@ def _folded(graph: GraphModule, node: Node, x: Node, scale: torch.Tensor, shift:
     source = str(arguments[1].target)
     with graph.graph.inserting_before(x):
         weight_node = _attribute(graph, f"{source}_folded", new_weight)
-        bias_node = _attribute(graph, f"{source.rsplit('.', 1)[0]}.bias_folded", new_bias.to(weight.dtype))
+        bias_node = _attribute(graph, f"{source}_bias_folded", new_bias.to(weight.dtype))
     x.args = (arguments[0], weight_node, bias_node, *arguments[3:])
     node.replace_all_uses_with(x)
     return True
