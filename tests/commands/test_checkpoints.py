@@ -15,8 +15,8 @@ from pienn.ir import file, interpreter
 FACTORY = """
 from torch import nn
 def build():
-    net = nn.Sequential(nn.Conv2d(2, 5, 3, padding=1, bias=False), nn.BatchNorm2d(5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
-                        nn.Linear(45, 4), nn.BatchNorm1d(4))
+    net = nn.Sequential(nn.Conv2d(2, 5, 3, padding=1, bias=False), nn.BatchNorm2d(5), nn.ReLU(),
+                        nn.MaxPool2d(2), nn.Flatten(), nn.Linear(45, 4), nn.BatchNorm1d(4))
     return net.eval(), (2, 6, 6)
 """
 
