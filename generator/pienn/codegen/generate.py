@@ -241,8 +241,6 @@ def _layer(
         constant = constants.add(own, name, array, f"{call.op.layer or own} {name}")
         struct.append(f".{name} = {constant.pointer}")
     struct += [f".{name} = {_value(value)}" for name, value in parameters.fields.items()]
-    shapes = " and ".join("x".join(map(str, view.shape)) for view in call.reads)
-    macs = f", {call.macs} MAC" if call.macs else ""
     tensor = model.plan.tensors[call.op.result]
     tapped = None
     if not _is_part(call):
@@ -255,7 +253,7 @@ def _layer(
     return Layer(
         number,
         own,
-        f"{call.op.layer or own}: {_purpose(call)}{shapes} -> {'x'.join(map(str, call.writes.shape))}{macs}",
+        f"{call.op.layer or own}: {_purpose(call)}",
         call.kernel.name,
         f"pienn_{call.kernel.name}" + _explicit_version(model.plan, call),
         ["NULL"] if call.margins else [_address(view, pointers) for view in call.reads],
@@ -272,11 +270,14 @@ def _is_part(call: Call) -> bool:
 
 def _purpose(call: Call) -> str:
     """What the call does, for its comment."""
+    result = "x".join(map(str, call.writes.shape))
     if call.margins:
-        return f"fill the padding of the next layers with {call.margins.value} around "
+        return f"{call.margins.value} around {result}, the padding of what reads it"
+    operands = " and ".join("x".join(map(str, view.shape)) for view in call.reads)
+    macs = f", {call.macs} MAC" if call.macs else ""
     if call.kernel.name == "copy_s8":
-        return f"copy for {call.op.short_name} ({call.why}), "
-    return f"{call.op.short_name}, "
+        return f"copy for {call.op.short_name} ({call.why}), {operands} -> {result}"
+    return f"{call.op.short_name}, {operands} -> {result}{macs}"
 
 
 def _explicit_version(plan: Plan, call: Call) -> str:
