@@ -269,15 +269,16 @@ def _is_part(call: Call) -> bool:
 
 
 def _purpose(call: Call) -> str:
-    """What the call does, for its comment."""
+    """What the call does, for its comment, and why it is not done by the chip's own kernel."""
     result = "x".join(map(str, call.writes.shape))
+    reason = f" ({call.why})" if call.why.startswith("reference: ") else ""
     if call.margins:
-        return f"{call.margins.value} around {result}, the padding of what reads it"
+        return f"{call.margins.value} around {result}, the padding of what reads it{reason}"
     operands = " and ".join("x".join(map(str, view.shape)) for view in call.reads)
     macs = f", {call.macs} MAC" if call.macs else ""
     if call.kernel.name == "copy_s8":
         return f"copy for {call.op.short_name} ({call.why}), {operands} -> {result}"
-    return f"{call.op.short_name}, {operands} -> {result}{macs}"
+    return f"{call.op.short_name}, {operands} -> {result}{macs}{reason}"
 
 
 def _explicit_version(plan: Plan, call: Call) -> str:
