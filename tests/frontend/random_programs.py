@@ -47,7 +47,8 @@ class Maker:
 
     def emit(self, operator: ops.Operator) -> None:
         self.program.operators.append(operator)
-        self.tensors.append(operator.result)
+        if abs(operator.result.exponent) <= 20:  # products of products leave the range of exponents
+            self.tensors.append(operator.result)
 
     def pick(self, *ranks: int) -> Tensor | None:
         """A tensor of one of these ranks; the latest more often than not, so that operators follow each other."""
@@ -81,10 +82,10 @@ class Maker:
     def weights(self, shape: Shape, x: Tensor) -> tuple[ops.Weights, int]:
         codes = self.random.integers(-127, 128, shape)
         codes[self.random.random(shape) < 0.2] = 127
-        exponent = self.integer(-12, -3)
+        wanted = self.integer(-9, 3)
+        exponent = wanted - x.exponent - self.integer(3, 18)
         exponents = exponent + self.random.integers(-3, 4, shape[0])
         bias = self.random.normal(size=shape[0]) * 2.0 ** (x.exponent + exponent + 10)
-        wanted = x.exponent + exponent + self.integer(0, 18)
         return decisions.integer_weights(codes, exponents.tolist(), bias, x.encoding, wanted, "random")
 
 
