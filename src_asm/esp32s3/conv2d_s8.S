@@ -3,23 +3,7 @@
  * A block of 16 output channels is outermost, then rows, then pixels. QACC starts from the folded bias, every
  * vsmulas loads the next weights while it multiplies, srcmb shifts and saturates.
  *
- * Reads `blocks` (generator/pienn/codegen/packing_esp32s3.py), one record per block of outputs:
- *     word 0       which body computes a row, see `bodies`
- *     word 1       bytes of the record
- *     word 2       shift; -1 for a block that needs more than one, see GENERAL
- *     word 3       0 for a relu at 0, 1 for none: what negative results are multiplied by
- *     word 4       bytes of one run of input: a kernel row of packed pixels; of TAPS the whole vectors of a tap
- *     word 5       GENERAL: the first shift
- *     word 6       GENERAL: how many more shifts
- *     word 7       two digits: bytes of a run that the high digit covers; 0 without
- *     word 8       bytes of the weights that the first pass uses
- *     word 9       offset of the list of more shifts
- *     2 words      nothing
- *     48 bytes     QACC: bias, rounding and zero point folded
- *     4 vectors    for q4-q7: resident weights, or in q6 and q7 the minimum and the maximum
- *     vectors      streamed weights in the order of the MACs; of two digits first the low one, or the whole weight
- *                  where the high digit is not used, then the high one
- *     2 vectors    per further shift: the difference to the one before, a mask of the lanes that take it
+ * Reads `blocks`: see record.inc.
  *
  * Contract: that of layers.h for `blocks`; groups = 1. What more a body asks is written at the body; the packer and
  * the planner choose. Reads up to 48 bytes beyond x and the records.
@@ -30,6 +14,7 @@
  *     a10-a15 free   q0, q1 weights   q2, q3 input     q4-q7 as in the record
  */
 #include "pie.inc"
+#include "record.inc"
 
 #define FRAME_X 0
 #define FRAME_Y 4
@@ -52,20 +37,6 @@
 #define FRAME_PASS_END 72     /* weights pointer when the first of two passes is done */
 #define FRAME_RELU 76
 #define FRAME_BYTES 112
-
-#define RECORD_BODY 0
-#define RECORD_BYTES 4
-#define RECORD_SHIFT 8
-#define RECORD_RELU 12
-#define RECORD_RUN 16
-#define RECORD_FIRST_SHIFT 20
-#define RECORD_MORE_SHIFTS 24
-#define RECORD_HIGH_RUN 28
-#define RECORD_PASS_BYTES 32
-#define RECORD_LIST 36
-#define RECORD_ACCUMULATORS 48
-#define RECORD_RESIDENT 96
-#define RECORD_WEIGHTS 160
 
 /* The end of a pixel in bodies with resident weights: the weights' pointer goes back, which keeps srcmb from the last
  * MAC; QACC starts anew while the result is on its way. */

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 from kernels.esp32p4_calls import bytes_of
 from kernels.esp32s3_calls import compare, filter_of, used_of, values, window_fields
-from pienn.codegen.packing_esp32s3 import Layout, conv2d_blocks
+from pienn.codegen.packing_esp32s3 import (
+    Layout,
+    conv2d_blocks,
+    depthwise_blocks,
+    fully_connected_blocks,
+)
 from reference.reference_library import Library, compile_library
 
 
@@ -160,3 +165,175 @@ def test_conv2d_is_as_fast_as_promised(library, floor, case) -> None:
     print(case, chosen[0], cycles, macs / cycles)
     assert {mode for _, mode in chosen} == {"QACC"}
     assert macs / cycles >= floor
+
+
+def depthwise(
+    library,
+    size,
+    channels,
+    kernel=(3, 3),
+    stride=(1, 1),
+    dilation=(1, 1),
+    clamp=(-128, 127),
+    rails=False,
+    large=False,
+    shifts=1,
+    pixel_stride=0,
+    gap=0,
+):
+    """As conv2d, for depthwise_conv2d_s8."""
+    rng = np.random.default_rng(0)
+    fields = window_fields(
+        size, kernel, stride, dilation, channels, channels, clamp, pixel_stride, gap
+    )
+    x = values(rng, bytes_of(fields["x"]), rails)
+    packed = filter_of(rng, (channels, *kernel), rails, large, shifts)
+    chip = depthwise_blocks(packed, kernel, size[1], dilation[1], (-128, 127), clamp)
+    used, bytes_of_y = used_of(fields["y"])
+    cycles = compare(
+        library,
+        "depthwise_conv2d_s8",
+        [x],
+        fields,
+        chip.blocks,
+        packed,
+        used,
+        bytes_of_y,
+    )
+    return [(body, proof.mode) for body, proof in chip.chosen], cycles
+
+
+DEPTHWISE = {
+    "3x3": [
+        {"size": (3, width), "channels": c}
+        for width in (1, 2, 3, 4, 5, 8)
+        for c in (16, 40)
+    ],
+    "3x3 in steps": [
+        {
+            "size": (2, width),
+            "channels": 24,
+            "stride": (2, 2),
+            "gap": 32,
+            "pixel_stride": 64,
+        }
+        for width in (1, 4, 5)
+    ],
+    "5x5": [
+        {"size": (2, w), "channels": 16, "kernel": (5, 5), "stride": (s, s)}
+        for w in (1, 2, 5, 6)
+        for s in (1, 2)
+    ],
+    "others": [
+        {"size": (3, 4), "channels": 20, "kernel": (1, 3)},
+        {"size": (3, 4), "channels": 16, "kernel": (5, 1), "gap": 16},
+        {"size": (2, 3), "channels": 16, "kernel": (7, 7)},
+        {"size": (2, 3), "channels": 16, "kernel": (3, 3), "dilation": (2, 3)},
+        {"size": (2, 3), "channels": 16, "kernel": (2, 2), "stride": (2, 2)},
+    ],
+}
+
+
+@pytest.mark.parametrize("clamp", [(-128, 127), (0, 127), (-50, 60)])
+@pytest.mark.parametrize("group", DEPTHWISE)
+def test_depthwise_conv2d_agrees_with_the_reference(library, group, clamp) -> None:
+    for case in DEPTHWISE[group]:
+        for rails in (False, True):
+            depthwise(library, **case, clamp=clamp, rails=rails)
+
+
+@pytest.mark.parametrize("shifts", [1, 3])
+def test_depthwise_conv2d_in_two_digits_and_with_several_shifts_agrees_with_the_reference(
+    library, shifts
+) -> None:
+    chosen, _ = depthwise(
+        library, (3, 5), 48, (9, 9), large=True, rails=True, shifts=shifts
+    )
+    assert "two digits" in {mode for _, mode in chosen}
+    chosen, _ = depthwise(library, (3, 5), 48, (3, 3), clamp=(-20, 90), shifts=shifts)
+    assert {mode for _, mode in chosen} == {"QACC"}
+
+
+@pytest.mark.parametrize(
+    ("floor", "case"),
+    [
+        (7.2, {"size": (28, 28), "channels": 64}),
+        (7.2, {"size": (14, 14), "channels": 48, "kernel": (5, 5), "stride": (2, 2)}),
+    ],
+)
+def test_depthwise_conv2d_is_as_fast_as_promised(library, floor, case) -> None:
+    chosen, cycles = depthwise(library, **case)
+    macs = (
+        np.prod(case["size"]) * case["channels"] * np.prod(case.get("kernel", (3, 3)))
+    )
+    print(case, chosen[0], cycles, macs / cycles)
+    assert {mode for _, mode in chosen} == {"QACC"}
+    assert macs / cycles >= floor
+
+
+def fully_connected(
+    library,
+    rows,
+    depth,
+    columns,
+    clamp=(-128, 127),
+    rails=False,
+    large=False,
+    shifts=1,
+    gap=0,
+):
+    """As conv2d, for fully_connected_s8."""
+    rng = np.random.default_rng(0)
+    x_row, y_row = -(-depth // 16) * 16 + gap, -(-columns // 16) * 16 + gap
+    fields = {
+        "rows": rows,
+        "depth": depth,
+        "columns": columns,
+        "x_row_stride": x_row,
+        "y_row_stride": y_row,
+        "minimum": clamp[0],
+        "maximum": clamp[1],
+    }
+    packed = filter_of(rng, (columns, depth), rails, large, shifts)
+    chip = fully_connected_blocks(packed, depth, (-128, 127), clamp)
+    x = values(rng, rows * x_row, rails)
+    used = np.arange(rows)[:, None] * y_row + np.arange(columns)
+    cycles = compare(
+        library,
+        "fully_connected_s8",
+        [x],
+        fields,
+        chip.blocks,
+        packed,
+        used.ravel(),
+        rows * y_row,
+    )
+    return [proof.mode for _, proof in chip.chosen], cycles
+
+
+@pytest.mark.parametrize("shifts", [1, 4])
+@pytest.mark.parametrize("large", [False, True])
+@pytest.mark.parametrize("depth", [1, 16, 17, 40, 64, 128, 250])
+def test_fully_connected_agrees_with_the_reference(
+    library, depth, large, shifts
+) -> None:
+    for rows, columns, clamp, gap in ((1, 10, (-128, 127), 0), (3, 48, (-50, 60), 32)):
+        for rails in (False, True):
+            fully_connected(
+                library,
+                rows,
+                depth,
+                columns,
+                clamp,
+                rails and not large,
+                large,
+                shifts,
+                gap,
+            )
+
+
+def test_fully_connected_is_as_fast_as_promised(library) -> None:
+    modes, cycles = fully_connected(library, 1, 640, 128)
+    print(modes, cycles, 640 * 128 / cycles)
+    assert set(modes) == {"QACC"}
+    assert 640 * 128 / cycles >= 14

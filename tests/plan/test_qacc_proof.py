@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from pienn.plan.qacc_proof import (
     DIGIT_BITS,
     HIGHEST,

@@ -54,11 +54,28 @@ def _s3_conv2d(arrays: Arrays, fields: Fields, x_range: tuple[int, int]) -> tupl
     }, fields
 
 
+def _s3_depthwise_conv2d(arrays: Arrays, fields: Fields, x_range: tuple[int, int]) -> tuple[Arrays, Fields]:
+    window, clamp = (fields["kernel_height"], fields["kernel_width"]), (fields["minimum"], fields["maximum"])
+    width, dilation = fields["y"]["width"], fields["dilation_x"]
+    return {
+        "blocks": s3.depthwise_blocks(_filter(arrays), window, width, dilation, x_range, clamp).blocks
+    }, fields
+
+
+def _s3_fully_connected(arrays: Arrays, fields: Fields, x_range: tuple[int, int]) -> tuple[Arrays, Fields]:
+    clamp = fields["minimum"], fields["maximum"]
+    return {
+        "blocks": s3.fully_connected_blocks(_filter(arrays), fields["depth"], x_range, clamp).blocks
+    }, fields
+
+
 RULES: dict[tuple[str, str], Rule] = {
     ("p4", "conv2d_s8"): _p4_conv2d,
     ("p4", "depthwise_conv2d_s8"): _p4_depthwise_conv2d,
     ("p4", "fully_connected_s8"): _p4_fully_connected,
     ("s3", "conv2d_s8"): _s3_conv2d,
+    ("s3", "depthwise_conv2d_s8"): _s3_depthwise_conv2d,
+    ("s3", "fully_connected_s8"): _s3_fully_connected,
 }
 """(version, kernel) -> rule; kernels without one take the reference's constants."""
 

@@ -1,29 +1,12 @@
 """Records that the ESP32-S3's kernels read through `blocks`: weights in the order of the MACs, QACC's start, shifts.
 
-One record per block of 16 outputs; a record stands for itself, so that a call can be given any part of them.
-
-conv2d_s8
-    word 0        body of src_asm/esp32s3/conv2d_s8.S, see `Conv2dBody`
-    word 1        bytes of the record
-    word 2        shift, or -1 for a block of several shifts or two digits
-    word 3        0 for a relu at 0, else 1
-    word 4        bytes of one run of input (a kernel row of packed pixels; of TAPS the whole vectors of a tap)
-    word 5        several shifts, two digits: the first shift (of two digits less 4)
-    word 6        how many more shifts
-    word 7        two digits: bytes of a run that have a high digit, else 0
-    word 8        two digits: bytes of the weights of the first pass, and of two vectors more; else 0
-    word 9        offset of the list of more shifts
-    2 words       0
-    48 bytes      QACC image: 16 lanes of 20 bits in two halves; 128 bits of each, then the high words, then 0
-    4 vectors     weights that stay in registers; the last two may be the minimum and the maximum
-    vectors       the other weights in order; of two digits the high ones behind all low ones
-    2 vectors     per further shift, ascending: what is added to the shift before, mask of the lanes that take it
-A weight vector holds the weights of 16 outputs for one input.
+One record per block of 16 outputs; a record stands for itself, so that a call can be given any part of them. Its layout
+is written down in src_asm/esp32s3/record.inc. A weight vector holds the weights of 16 outputs for one input.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from itertools import pairwise
@@ -173,12 +156,22 @@ def further_shifts(shift: np.ndarray) -> tuple[int, list[np.ndarray]]:
     return int(distinct[0]), vectors
 
 
-def record(block: Block, proof: Proof, body: int, resident: list[int], run: int, high_run: int) -> np.ndarray:
-    """One record as uint8; `block` has its weights in the order of the MACs, `resident` are places in it."""
+def record(
+    block: Block,
+    proof: Proof,
+    body: int = 0,
+    resident: Sequence[int] = (),
+    run: int = 0,
+    high_run: int = 0,
+    first_register: int = 0,
+    ahead: int = 2,
+) -> np.ndarray:
+    """One record as uint8; `block` has its weights in the order of the MACs, `resident` are places in it, the first of
+    which is for register q4 + first_register; `ahead`: weights that the kernel has loaded when a pass ends."""
     streamed = [i for i in range(len(block.weights)) if i not in resident]
     kept = np.zeros((RESIDENT, LANES), np.int8)
     kept[2], kept[3] = block.minimum, block.maximum
-    kept[: len(resident)] = block.weights[resident]
+    kept[first_register : first_register + len(resident)] = block.weights[list(resident)]
     two_digits = proof.mode == "two digits"
     if two_digits:
         low, high = qacc_proof.digits(block.weights, proof.high)
@@ -201,7 +194,7 @@ def record(block: Block, proof: Proof, body: int, resident: list[int], run: int,
         first - DIGIT_BITS * two_digits,
         len(more) // 2,
         high_run * two_digits,
-        (len(block.weights) + 2) * LANES * two_digits,
+        (len(block.weights) + ahead) * LANES * two_digits,
         header.nbytes + len(data) - len(more) * LANES,
     ]
     return np.concatenate([header.view(np.uint8), data])
@@ -257,12 +250,89 @@ def conv2d_blocks(
             else:
                 run = lanes_of(general, channels) // LANES * LANES
                 choices = {1: np.ones(len(ordered.weights), bool)}
-            proof = qacc_proof.prove(ordered, choices.values())
-            if proof is None:
-                raise qacc_proof.refusal(ordered, f"output channels {index * LANES}..{index * LANES + 15}")
-            high_run = int(proof.fraction * run) if runs else 1
+            proof = proved(ordered, choices.values(), index)
+            high_run = round(proof.fraction * run) if runs else 1
         records.append(
             record(ordered, proof, body, resident_weights(body, lanes_of(body, channels)), run, high_run)
         )
+        chosen.append((body.name, proof))
+    return Packed(np.concatenate(records), chosen)
+
+
+def proved(block: Block, choices: Iterable[np.ndarray], index: int) -> Proof:
+    """The proof of block number `index`, or PiennError."""
+    proof = qacc_proof.prove(block, choices)
+    if proof is None:
+        raise qacc_proof.refusal(block, f"output channels {index * LANES}..{index * LANES + LANES - 1}")
+    return proof
+
+
+def fully_connected_blocks(
+    packed: Filter, depth: int, x_range: tuple[int, int] = (-128, 127), clamp: tuple[int, int] = (-128, 127)
+) -> Packed:
+    """packed.weights is `[blocks, depth, 16]`; inputs are filled up to whole vectors with weights of 0."""
+    run = rounded_up(depth, LANES)
+    records, chosen = [], []
+    for index, block in enumerate(blocks_of(packed, x_range, clamp)):
+        filled = replace(block, weights=np.pad(block.weights, ((0, run - depth), (0, 0))))
+        choices = (np.arange(run) < count for count in range(LANES, run + 1, LANES))
+        proof = proved(filled, choices, index)
+        records.append(record(filled, proof, run=run, high_run=round(proof.fraction * run)))
+        chosen.append(("FULLY_CONNECTED", proof))
+    return Packed(np.concatenate(records), chosen)
+
+
+class DepthwiseBody(IntEnum):
+    """Numbers of the table `bodies` of depthwise_conv2d_s8.S."""
+
+    ANY_WINDOW = 0
+    NINE_TAPS = 1
+    NINE_TAPS_RELU = 2
+    NINE_TAPS_CLAMPED = 3
+    TAPS_25 = 4
+    TAPS_25_RELU = 5
+    TAPS_25_CLAMPED = 6
+
+
+def depthwise_body(
+    kernel: tuple[int, int], width: int, dilation_x: int, clamp: tuple[int, int]
+) -> DepthwiseBody:
+    """The body for blocks of one shift in one digit."""
+    if width == 1 or dilation_x > 1:
+        return DepthwiseBody.ANY_WINDOW
+    variant = 0 if clamp == (-128, 127) else 1 if clamp == (0, 127) else 2
+    if kernel == (3, 3):
+        return DepthwiseBody(DepthwiseBody.NINE_TAPS + variant)
+    return DepthwiseBody(DepthwiseBody.TAPS_25 + variant) if kernel == (5, 5) else DepthwiseBody.ANY_WINDOW
+
+
+def depthwise_blocks(
+    packed: Filter,
+    kernel: tuple[int, int],
+    width: int,
+    dilation_x: int = 1,
+    x_range: tuple[int, int] = (-128, 127),
+    clamp: tuple[int, int] = (-128, 127),
+) -> Packed:
+    """packed.weights is `[blocks, kh, kw, 16]`; width: columns of the result. Half of the pixels walk the taps
+    backwards."""
+    records, chosen = [], []
+    for index, block in enumerate(blocks_of(packed, x_range, clamp)):
+        count = len(block.weights)
+        body = depthwise_body(kernel, width, dilation_x, clamp)
+        proof = qacc_proof.prove(block)
+        back = qacc_proof.prove(replace(block, weights=block.weights[::-1]))
+        if proof is None or back is None or len(np.unique(block.shift)) > 1:
+            body = DepthwiseBody.ANY_WINDOW
+        elif back.margin < proof.margin:
+            proof = back
+        if body == DepthwiseBody.ANY_WINDOW:
+            proof = proved(block, [np.ones(count, bool)], index)
+            records.append(record(block, proof, body, ahead=1))
+        else:
+            assert proof is not None
+            residents = 1 if clamp not in ((-128, 127), (0, 127)) else 3
+            first = (count - residents) // 2
+            records.append(record(block, proof, body, range(first, first + residents), first_register=1))
         chosen.append((body.name, proof))
     return Packed(np.concatenate(records), chosen)

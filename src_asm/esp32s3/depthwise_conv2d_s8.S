@@ -1,0 +1,445 @@
+/* depthwise_conv2d_s8 for the ESP32-S3: lanes are 16 channels, every MAC multiplies a vector of one pixel with the
+ * weights of one tap.
+ *
+ * Reads `blocks`: see record.inc. The weights of three taps in the middle (of one, where results are clamped) stay in
+ * registers; the others stream, with q0 and q1 in turn. Every MAC loads a vector of input. Pixels are walked with the
+ * taps forwards and backwards in turn, so that the last two streamed weights of a pixel are the first two of the next;
+ * the result of a pixel is stored between the last MAC of the next and its srcmb, which must not follow each other.
+ *
+ * Contract: that of layers.h for `blocks`. Nothing is read beyond x, and up to 48 bytes beyond the records.
+ *
+ * Registers of a body, which computes all rows, or one:
+ *     a2 x           a3 y             a4 weights         a5 rows left       a6 QACC image   a7 shift
+ *     a8 step of y   a9 pairs         q0, q1 weights     q2, q3 input       q4 result
+ *     q5-q7 resident weights, or q5 the weight and q6, q7 the minimum and the maximum
+ *     a10 to the next tap             a11 to the next row of taps
+ *     a12, a13 both backwards         a14, a15 from the last tap of a pixel to the first of the next, walked
+ *                                     backwards and forwards; 0 for the last pixel, which loads something for nothing
+ */
+#include "pie.inc"
+#include "record.inc"
+
+#define FRAME_X 0
+#define FRAME_Y 4
+#define FRAME_ROWS 8
+#define FRAME_PIXELS 12
+#define FRAME_X_STEP 16
+#define FRAME_Y_ROW_STEP 20
+#define FRAME_ROW_X 24
+#define FRAME_ROW_Y 28
+#define FRAME_ROWS_LEFT 32
+#define FRAME_BLOCKS 36
+#define FRAME_RECORD 40
+#define FRAME_BODY 44
+#define FRAME_LINE 48         /* between kernel rows */
+#define FRAME_PIXEL_STEP 52   /* of x */
+#define FRAME_TAP_STEP 56
+#define FRAME_KERNEL_WIDTH 60
+#define FRAME_KERNEL_ROWS 64
+#define FRAME_SPAN 68         /* rows that a body computes: all, or one */
+#define FRAME_BORDER 72       /* of x, from the last pixel of a row to the next row */
+#define FRAME_Y_BORDER 76     /* the same of y */
+#define FRAME_Y_FIRST 80      /* as FRAME_Y_BORDER, 0 for the first row */
+#define FRAME_BORDER_LEFT 84  /* as FRAME_BORDER, 0 for the last row */
+#define FRAME_Y_STEP 88       /* between pixels */
+#define FRAME_BYTES 128
+
+/* QACC += x * weight; then x = vector at a2, which moves by `step` */
+.macro TAP x, weight, step
+    ee.vmulas.s8.qacc.ld.xp \x, a2, \step, \x, \weight
+.endm
+
+/* The step from tap `loaded` to the one that is walked next, forwards or backwards, and TAP with it. */
+.macro TAP_FORWARDS x, weight, width, taps, loaded
+    .if (\loaded) == \taps - 1
+    TAP \x, \weight, a15
+    .elseif (\loaded) % \width == \width - 1
+    TAP \x, \weight, a11
+    .else
+    TAP \x, \weight, a10
+    .endif
+.endm
+.macro TAP_BACKWARDS x, weight, width, taps, loaded
+    .if (\loaded) == 0
+    TAP \x, \weight, a14
+    .elseif (\loaded) % \width == 0
+    TAP \x, \weight, a13
+    .else
+    TAP \x, \weight, a12
+    .endif
+.endm
+
+/* One MAC: tap number `tap` in walking order, of an input in q2 or q3 (`side` 0 or 1), with `weight`. It loads the
+ * input of the tap after next, which may belong to the next pixel, walked the other way. */
+.macro WALK forwards, tap, side, weight, width, taps
+    .if \tap + 2 < \taps
+    .set ahead, \tap + 2
+    .set same_way, 1
+    .else
+    .set ahead, \tap + 2 - \taps
+    .set same_way, 0
+    .endif
+    .if \forwards == same_way
+    .if \side
+    TAP_FORWARDS q3, \weight, \width, \taps, ahead
+    .else
+    TAP_FORWARDS q2, \weight, \width, \taps, ahead
+    .endif
+    .else
+    .if \side
+    TAP_BACKWARDS q3, \weight, \width, \taps, (\taps - 1 - ahead)
+    .else
+    TAP_BACKWARDS q2, \weight, \width, \taps, (\taps - 1 - ahead)
+    .endif
+    .endif
+.endm
+
+/* A pixel. Streamed weights are numbered by their tap, without the resident ones; number n lives in q0 or q1 as n is
+ * even or odd, and is loaded by its predecessor but one in walking order. `side` is kept for the next pixel. */
+.macro PIXEL forwards, width, taps, residents, clamp
+    LOAD_ACCUMULATORS a6
+    .set first_resident, (\taps - \residents) / 2
+    .set streamed, \taps - \residents
+    .set walked, 0
+    .rept \taps
+    .if \forwards
+    .set tap, walked
+    .else
+    .set tap, \taps - 1 - walked
+    .endif
+    .set resident, tap - first_resident
+    .set number, tap
+    .if tap >= first_resident + \residents
+    .set number, tap - \residents
+    .endif
+    .if resident == 0
+    WALK \forwards, walked, side, q5, \width, \taps
+    .elseif resident > 0 && resident < \residents
+    .if resident == 1
+    WALK \forwards, walked, side, q6, \width, \taps
+    .else
+    WALK \forwards, walked, side, q7, \width, \taps
+    .endif
+    .else
+    .if number % 2
+    WALK \forwards, walked, side, q1, \width, \taps
+    .else
+    WALK \forwards, walked, side, q0, \width, \taps
+    .endif
+    .if \forwards
+    .if number + 2 < streamed
+    .if number + 3 == streamed
+    STREAM_LOAD (number % 2), -32
+    .else
+    STREAM_LOAD (number % 2), 16
+    .endif
+    .endif
+    .else
+    .if number >= 2
+    .if number == 2
+    STREAM_LOAD (number % 2), 32
+    .else
+    STREAM_LOAD (number % 2), -16
+    .endif
+    .endif
+    .endif
+    .endif
+    .set side, 1 - side
+    .set walked, walked + 1
+    .endr
+    ee.vst.128.xp q4, a3, a8
+    ee.srcmb.s8.qacc q4, a7, 0
+    .if \clamp == 1
+    ee.vrelu.s8 q4, a5, a5
+    .elseif \clamp == 2
+    ee.vmax.s8 q4, q4, q6
+    ee.vmin.s8 q4, q4, q7
+    .endif
+.endm
+.macro STREAM_LOAD odd, step
+    .if \odd
+    ee.vld.128.ip q1, a4, \step
+    .else
+    ee.vld.128.ip q0, a4, \step
+    .endif
+.endm
+
+/* An image of two columns at least: all pixels follow each other, walked forwards and backwards in turn. At the end of
+ * a row the step of x to the next pixel is another; the last pixel of all has a step of 0. What is stored for the first
+ * pixel, the result before it, is overwritten: a8 is 0.
+ *
+ * A row that begins forwards: a pixel, pairs; of an even number of columns then a pixel, so that all rows begin
+ * forwards; of an odd number the second half of the last pair ends the row, and the next row begins backwards: pairs
+ * and a pixel. `clamp` is 0 for none, 1 for a relu at 0, 2 for any. dilation_x = 1; y without gaps between its rows, or
+ * an even number of columns, or one row. Slots per pixel: 2 * taps + 1, with relu 1 more, with clamp 4. */
+#define ROW_LEFT 256          /* in a5, whose low 8 bits are 0 */
+#define ROW_BIT 8
+#define TO_BE_SPLIT_BIT 8     /* in a7, of which the low bits are the shift: the last pair of the row ends it */
+#define TO_BE_SPLIT 256
+#define SPLIT_BIT 9           /* that pair is being computed */
+#define SPLIT 512
+.macro WALKED height, width, residents, clamp
+    l32i a11, a1, FRAME_LINE
+    l32i a10, a1, FRAME_TAP_STEP
+    l32i a4, a1, FRAME_RECORD
+    movi a12, (\width - 1)
+    mull a12, a12, a10
+    movi a13, RECORD_WEIGHTS
+    add a4, a4, a13
+    sub a11, a11, a12
+    neg a12, a10
+    neg a13, a11
+    l32i a14, a1, FRAME_PIXEL_STEP
+    l32i a15, a1, FRAME_BORDER
+    s32i a15, a1, FRAME_BORDER_LEFT
+    l32i a5, a1, FRAME_SPAN
+    slli a5, a5, ROW_BIT
+    movi a15, 0
+    s32i a15, a1, FRAME_Y_FIRST
+    bnei a5, ROW_LEFT, .Lseveral\@
+    s32i a15, a1, FRAME_BORDER_LEFT
+.Lseveral\@:
+    mov a15, a14
+    ee.vld.128.xp q2, a2, a10
+    ee.vld.128.ip q0, a4, PIE_BYTES
+    ee.vld.128.xp q3, a2, a10
+    ee.vld.128.ip q1, a4, PIE_BYTES
+    .set side, 0
+.Lforwards\@:
+    l32i a8, a1, FRAME_Y_FIRST
+    l32i a9, a1, FRAME_PIXELS
+    PIXEL 1, \width, (\height * \width), \residents, \clamp
+    l32i a8, a1, FRAME_Y_BORDER
+    bbci a9, 0, .Leven\@
+    addmi a7, a7, TO_BE_SPLIT
+    addi a9, a9, -1
+.Leven\@:
+    s32i a8, a1, FRAME_Y_FIRST
+    addi a9, a9, -2
+    l32i a8, a1, FRAME_Y_STEP
+    srli a9, a9, 1
+.Lpairs\@:
+    loopnez a9, .Lpair\@
+    PIXEL 0, \width, (\height * \width), \residents, \clamp
+    PIXEL 1, \width, (\height * \width), \residents, \clamp
+.Lpair\@:
+    bbsi a7, TO_BE_SPLIT_BIT, .Lsplit\@
+    l32i a14, a1, FRAME_BORDER_LEFT
+    PIXEL 0, \width, (\height * \width), \residents, \clamp
+    mov a14, a15
+    addmi a5, a5, -ROW_LEFT
+    beqz a5, .Lend\@
+    bnei a5, ROW_LEFT, .Lforwards\@
+    movi a8, 0
+    s32i a8, a1, FRAME_BORDER_LEFT
+    j .Lforwards\@
+.Lsplit\@:
+    bbsi a7, SPLIT_BIT, .Lrow_end\@
+    l32i a15, a1, FRAME_BORDER_LEFT
+    movi a9, 1
+    addmi a7, a7, SPLIT
+    j .Lpairs\@
+.Lrow_end\@:
+    mov a15, a14
+    addmi a7, a7, -(SPLIT + TO_BE_SPLIT)
+    addmi a5, a5, -ROW_LEFT
+    beqz a5, .Lend\@
+    l32i a9, a1, FRAME_PIXELS
+    srli a9, a9, 1
+    bnei a5, ROW_LEFT, .Lpairs\@
+    movi a8, 0
+    s32i a8, a1, FRAME_BORDER_LEFT
+    l32i a8, a1, FRAME_Y_STEP
+    j .Lpairs\@
+.Lend\@:
+    ee.vst.128.ip q4, a3, 0
+    j .Lrow_done
+.endm
+
+/* Any window, dilation, number of shifts or digits. Slots per pixel: 22 + 6 per kernel row + 3 per tap.
+ *
+ *     a5 record   a9 pixels   a11 first weight   a12 in a row   a13 row   a14, a15 rows and taps left, temporary */
+.macro ANY_WINDOW
+    l32i a10, a1, FRAME_TAP_STEP
+    l32i a9, a1, FRAME_PIXELS
+    l32i a5, a1, FRAME_RECORD
+    movi a11, RECORD_WEIGHTS
+    add a11, a11, a5
+.Lpixel\@:
+    LOAD_ACCUMULATORS a6
+    mov a4, a11
+    ee.vld.128.ip q0, a4, PIE_BYTES
+.Lpass\@:
+    mov a13, a2
+    l32i a15, a1, FRAME_KERNEL_ROWS
+.Lline\@:
+    l32i a14, a1, FRAME_KERNEL_WIDTH
+    mov a12, a13
+    loop a14, .Ltap\@
+    ee.vld.128.xp q2, a12, a10
+    ee.vmulas.s8.qacc.ld.ip q0, a4, PIE_BYTES, q2, q0
+.Ltap\@:
+    l32i a14, a1, FRAME_LINE
+    addi a15, a15, -1
+    add a13, a13, a14
+    bnez a15, .Lline\@
+    bltz a7, .Lgeneral\@
+    ee.srcmb.s8.qacc q2, a7, 0
+.Ldone\@:
+    l32i a14, a1, FRAME_PIXEL_STEP
+    ee.vmax.s8 q2, q2, q6
+    ee.vmin.s8 q2, q2, q7
+    add a2, a2, a14
+    ee.vst.128.xp q2, a3, a8
+    addi a9, a9, -1
+    bnez a9, .Lpixel\@
+    j .Lrow_done
+.Lgeneral\@:
+    l32i a14, a5, RECORD_PASS_BYTES
+    add a14, a14, a11
+    bne a4, a14, .Lshifts\@
+    movi a14, DIGIT_BITS
+    ee.srcmb.s8.qacc q2, a14, 0
+    j .Lpass\@
+.Lshifts\@:
+    l32i a14, a5, RECORD_FIRST_SHIFT
+    l32i a15, a5, RECORD_MORE_SHIFTS
+    ee.srcmb.s8.qacc q2, a14, 0
+    beqz a15, .Ldone\@
+    l32i a14, a5, RECORD_LIST
+    add a14, a14, a5
+    MORE_SHIFTS q2, q3, q4, a14, a15, a12
+    j .Ldone\@
+.endm
+
+    .section .rodata
+    .align 4
+bodies:                         /* in the order of DepthwiseBody of the packer */
+    .word any_window, nine_taps, nine_taps_relu, nine_taps_clamped, taps25, taps25_relu, taps25_clamped
+
+    .text
+nine_taps:
+    WALKED 3, 3, 3, 0
+nine_taps_relu:
+    WALKED 3, 3, 3, 1
+nine_taps_clamped:
+    WALKED 3, 3, 1, 2
+taps25:
+    WALKED 5, 5, 3, 0
+taps25_relu:
+    WALKED 5, 5, 3, 1
+taps25_clamped:
+    WALKED 5, 5, 1, 2
+any_window:
+    ANY_WINDOW
+
+/* void pienn_depthwise_conv2d_s8_s3(const int8_t *x, int8_t *y, const pienn_depthwise_conv2d_s8_params *p)
+ *
+ *     a2 x    a3 y    a4 p    a10 record */
+FUNCTION pienn_depthwise_conv2d_s8_s3
+    entry a1, FRAME_BYTES
+    s32i a2, a1, FRAME_X
+    s32i a3, a1, FRAME_Y
+    l32i a10, a4, PIENN_DEPTHWISE_CONV2D_S8_BLOCKS
+    l32i a11, a4, PIENN_DEPTHWISE_CONV2D_S8_Y_CHANNELS
+    s32i a10, a1, FRAME_RECORD
+    addi a11, a11, 15
+    srli a11, a11, 4
+    s32i a11, a1, FRAME_BLOCKS
+    l32i a11, a4, PIENN_DEPTHWISE_CONV2D_S8_KERNEL_HEIGHT
+    s32i a11, a1, FRAME_KERNEL_ROWS
+    l32i a11, a4, PIENN_DEPTHWISE_CONV2D_S8_KERNEL_WIDTH
+    s32i a11, a1, FRAME_KERNEL_WIDTH
+    l32i a12, a4, PIENN_DEPTHWISE_CONV2D_S8_X_ROW_STRIDE
+    l32i a11, a4, PIENN_DEPTHWISE_CONV2D_S8_DILATION_Y
+    l32i a13, a4, PIENN_DEPTHWISE_CONV2D_S8_STRIDE_Y
+    mull a11, a11, a12
+    mull a13, a13, a12          /* between rows of y, in x */
+    s32i a11, a1, FRAME_LINE
+    s32i a13, a1, FRAME_X_STEP
+    l32i a12, a4, PIENN_DEPTHWISE_CONV2D_S8_X_PIXEL_STRIDE
+    l32i a11, a4, PIENN_DEPTHWISE_CONV2D_S8_DILATION_X
+    l32i a14, a4, PIENN_DEPTHWISE_CONV2D_S8_STRIDE_X
+    mull a11, a11, a12
+    mull a14, a14, a12
+    s32i a11, a1, FRAME_TAP_STEP
+    s32i a14, a1, FRAME_PIXEL_STEP
+    l32i a8, a4, PIENN_DEPTHWISE_CONV2D_S8_Y_PIXEL_STRIDE
+    l32i a15, a4, PIENN_DEPTHWISE_CONV2D_S8_Y_ROW_STRIDE
+    l32i a9, a4, PIENN_DEPTHWISE_CONV2D_S8_Y_WIDTH
+    l32i a12, a4, PIENN_DEPTHWISE_CONV2D_S8_Y_HEIGHT
+    s32i a9, a1, FRAME_PIXELS
+    s32i a12, a1, FRAME_ROWS
+    s32i a8, a1, FRAME_Y_STEP
+    s32i a15, a1, FRAME_Y_ROW_STEP
+    addi a11, a9, -1
+    mull a14, a14, a11
+    mull a11, a11, a8
+    sub a14, a13, a14
+    sub a11, a15, a11
+    s32i a14, a1, FRAME_BORDER
+    s32i a11, a1, FRAME_Y_BORDER
+    /* One call of a body for all rows, unless an odd number of columns has gaps behind it. */
+    beq a11, a8, .Lblock
+    bbci a9, 0, .Lblock
+    movi a12, 1
+.Lblock:
+    /* a12 rows that the body may compute */
+    l32i a11, a10, RECORD_BODY
+    s32i a12, a1, FRAME_SPAN
+    bnez a11, 1f
+    movi a12, 1
+1:
+    l32i a9, a1, FRAME_ROWS
+    movi a13, bodies
+    sub a12, a9, a12
+    addx4 a11, a11, a13
+    l32i a11, a11, 0
+    movi a13, 1
+    moveqz a9, a13, a12         /* calls */
+    s32i a9, a1, FRAME_ROWS_LEFT
+    s32i a11, a1, FRAME_BODY
+    l32i a7, a10, RECORD_SHIFT
+    movi a5, RECORD_RESIDENT
+    add a5, a10, a5
+    addi a6, a10, RECORD_ACCUMULATORS
+    ee.vld.128.ip q4, a5, PIE_BYTES
+    ee.vld.128.ip q5, a5, PIE_BYTES
+    ee.vld.128.ip q6, a5, PIE_BYTES
+    ee.vld.128.ip q7, a5, PIE_BYTES
+    l32i a2, a1, FRAME_X
+    l32i a3, a1, FRAME_Y
+    mov a13, a9
+.Lrow:
+    l32i a15, a1, FRAME_BODY
+    s32i a2, a1, FRAME_ROW_X
+    s32i a3, a1, FRAME_ROW_Y
+    s32i a13, a1, FRAME_ROWS_LEFT
+    jx a15
+.Lrow_done:
+    l32i a13, a1, FRAME_ROWS_LEFT
+    l32i a2, a1, FRAME_ROW_X
+    l32i a11, a1, FRAME_X_STEP
+    l32i a3, a1, FRAME_ROW_Y
+    l32i a12, a1, FRAME_Y_ROW_STEP
+    addi a13, a13, -1
+    add a2, a2, a11
+    add a3, a3, a12
+    bnez a13, .Lrow
+    l32i a10, a1, FRAME_RECORD
+    l32i a2, a1, FRAME_X
+    l32i a3, a1, FRAME_Y
+    l32i a11, a10, RECORD_BYTES
+    l32i a12, a1, FRAME_BLOCKS
+    addi a2, a2, PIE_BYTES
+    addi a3, a3, PIE_BYTES
+    add a10, a10, a11
+    addi a12, a12, -1
+    s32i a2, a1, FRAME_X
+    s32i a3, a1, FRAME_Y
+    s32i a10, a1, FRAME_RECORD
+    s32i a12, a1, FRAME_BLOCKS
+    mov a11, a12
+    l32i a12, a1, FRAME_SPAN
+    bnez a11, .Lblock
+    retw
