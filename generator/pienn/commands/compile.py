@@ -9,6 +9,7 @@ import click
 
 from pienn.codegen.generate import describe, generate
 from pienn.codegen.names import identifier
+from pienn.commands.depfile import write_depfile
 from pienn.commands.models import Source, source_options
 from pienn.commands.results import json_option, write_json
 from pienn.passes.pipeline import pipeline
@@ -31,9 +32,25 @@ from pienn.plan.plan import TARGETS, plan
     show_default=True,
     help="Whether <name>_run brings its own arena, or only <name>_run_in exists.",
 )
+@click.option(
+    "--simd/--no-simd",
+    default=True,
+    show_default=True,
+    help="On a chip, call its assembly kernels; without them the reference runs in the same layout.",
+)
+@click.option(
+    "--depfile", type=click.Path(path_type=Path), help="Write what the C was made from, for make and ninja."
+)
 @json_option
 def compile(  # the command's name
-    source: Source, target: str, folder: Path, name: str | None, arena: str, json_file: str | None
+    source: Source,
+    target: str,
+    folder: Path,
+    name: str | None,
+    arena: str,
+    simd: bool,
+    depfile: Path | None,
+    json_file: str | None,
 ) -> None:
     """Turn MODEL (.pie, or .pt2/.pt with torch installed) into C.
 
@@ -42,11 +59,14 @@ def compile(  # the command's name
     pienn compile model.pt --factory model:build --calibration inputs.npz --target host -o generated --name kws
     """
     graph = source.graph()
-    planned = plan(pipeline(graph, target), target)
+    planned = plan(pipeline(graph, target), target, simd)
     name = name or identifier(source.stem)
     digest = str(graph.meta.get("content", ""))[:16]
     origin = f" from {source.file_name}" + (f" (content {digest})" if digest else "")
     files = generate(planned, folder, name, arena, origin)
+    if depfile is not None:
+        product = next(path for path in files if path.name == f"{name}.c")
+        write_depfile(depfile, product, (source.model, source.weights, source.calibration))
     model = describe(planned, name, arena)
     results: dict[str, Any] = {
         "name": name,
