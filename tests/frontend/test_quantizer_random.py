@@ -1,4 +1,4 @@
-"""Random networks through the whole front end: what the quantizer makes, the reader takes, and it stays close to float."""
+"""Random networks through the whole front end: what the quantizer makes, the reader takes, and it stays near float."""
 
 from __future__ import annotations
 

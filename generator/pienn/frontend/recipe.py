@@ -215,6 +215,13 @@ class Tuner:
             if known == recipe:
                 return value
         self.fit(recipe)
+        value = self._value(recipe)
+        tried.append((recipe, value))
+        self.progress(f"trying {recipe}", len(tried), 0)
+        return value
+
+    def _value(self, recipe: Recipe) -> float:
+        """SQNR at the output of the fitted graph, with bias correction where the recipe has it."""
         side = self._corrected(recipe)
         saved = [(bias, bias.detach().clone()) for bias in side.biases()]
         side.commit()
@@ -222,8 +229,6 @@ class Tuner:
         with torch.no_grad():
             for bias, before in saved:
                 bias.copy_(before)
-        tried.append((recipe, value))
-        self.progress(f"trying {recipe}", len(tried), 0)
         return value
 
     def _output_sqnr(self, inputs: int) -> float:
@@ -297,6 +302,9 @@ class Tuner:
         self.fit(recipe)
         if recipe.refine:
             self.refine(recipe)
+            if "bias_correction" not in fixed:
+                both = [replace(recipe, bias_correction=value) for value in (False, True)]
+                recipe = max(both, key=self._value)
         comparison, side = self.measure(recipe)
         side.commit()
         align(self.prepared)
