@@ -33,6 +33,7 @@
 #define FRAME_ROWS 16(sp)
 #define FRAME_TAP_STEP 20(sp)
 #define FRAME_KERNEL_WIDTH 24(sp)
+#define FRAME_BLOCKS 28(sp)
 
 #define RECORD_BODY 0
 #define RECORD_BYTES 4
@@ -461,9 +462,11 @@
     ret
 .endm
 
-/* Any kernel height, runs of `bytes`, one pixel every `step`: a loop over kernel rows. */
+/* An even number of kernel rows, runs of `bytes`, a pixel every `step` bytes: a loop over kernel rows, two at a time
+ * where a run lies in one vector. */
 .macro SHORT_RUNS bytes, step, pixels
     addi t3, t2, -16
+    mv s10, t2
 1:
     .set begin, 0
     .rept \pixels
@@ -471,8 +474,8 @@
     mv a2, a0
     add s0, a0, s2
 2:
-    esp.vld.128.ip q2, a2, 16
     .if begin + \bytes > 16
+    esp.vld.128.ip q2, a2, 16
     esp.vld.128.xp q3, a2, t3
     STREAM q2, begin, (16-begin)
     .if (16-begin) & 1
@@ -481,8 +484,10 @@
     STREAM q3, 0, (begin+\bytes-16)
     .endif
     .else
-    add a2, a2, t3
+    esp.vld.128.xp q2, a2, s10
+    esp.vld.128.xp q3, a2, s10
     STREAM q2, begin, \bytes
+    STREAM q3, begin, \bytes
     .endif
     bne a2, s0, 2b
     .set begin, begin + \step
@@ -497,6 +502,7 @@
     .endr
     j 1b
 9:
+    lw s10, FRAME_BLOCKS
     ret
 .endm
 
@@ -639,6 +645,7 @@ FUNCTION pienn_conv2d_s8_p4
     esp.vld.128.ip q6, a3, 16
     esp.vld.128.ip q7, a3, 16
     mv t1, a3
+    sw s10, FRAME_BLOCKS
 .Lrow:
     lw t0, FRAME_ROW_BYTES
     mv a0, s4

@@ -151,7 +151,7 @@ def choose_first_body(kernel: tuple[int, int], channels: int, layout: Layout) ->
     run, step = kernel[1] * channels, layout.stride_x * channels
     if kernel == (3, 3) and channels == 3 and layout.stride_x in (1, 2):
         return Conv2dBody.RGB_STEP_3 if layout.stride_x == 1 else Conv2dBody.RGB_STEP_6
-    return Conv2dBody.RUNS_OF_4_STEP_2 if (run, step) == (4, 2) else None
+    return Conv2dBody.RUNS_OF_4_STEP_2 if (run, step) == (4, 2) and kernel[0] % 2 == 0 else None
 
 
 def conv2d_blocks(packed: Filter, body: Conv2dBody, kernel: tuple[int, int], channels: int) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from pienn.ir.dialect import encoding_of, shape_of
@@ -117,8 +118,10 @@ def refusal(call: Call, version: str) -> str | None:
         if call.reads[0].strides[1] % LANES:
             return _unserved_first_layer(call, version) or _unaligned([call.writes])
         return _unaligned(images)
-    if name in ("depthwise_conv2d_s8", "max_pool2d_s8", "avg_pool2d_s8"):
+    if name in ("depthwise_conv2d_s8", "max_pool2d_s8"):
         return _unaligned(images)
+    if name == "avg_pool2d_s8":
+        return _unserved_average(call) or _unaligned(images)
     if name in ELEMENTWISE:
         if any(view.shape != call.writes.shape for view in call.reads):
             return "operands of different shapes"
@@ -128,14 +131,16 @@ def refusal(call: Call, version: str) -> str | None:
     if name == "fully_connected_s8" and len(call.reads[0].shape) > 1 and call.reads[0].shape[-1] % LANES:
         return "rows that are not whole vectors"
     if name == "mean_s8":
-        return _unaligned(images) if call.kernel.reads == "image" else "axes that are not those of an image"
+        if call.kernel.reads != "image":
+            return "axes that are not those of an image"
+        return _unserved_average(call) or _unaligned(images)
     return None
 
 
-# First layers that a chip's conv2d_s8 has a body for: (height, or None for any, and width of the window, channels,
-# stride_x).
-FIRST_LAYERS: dict[str, tuple[tuple[int | None, int, int, int], ...]] = {
-    "p4": ((3, 3, 3, 1), (3, 3, 3, 2), (None, 4, 1, 2), (None, 2, 2, 1)),
+# First layers that a chip's conv2d_s8 has a body for: (height, or 0 for any even one, and width of the window,
+# channels, stride_x).
+FIRST_LAYERS: dict[str, tuple[tuple[int, int, int, int], ...]] = {
+    "p4": ((3, 3, 3, 1), (3, 3, 3, 2), (0, 4, 1, 2), (0, 2, 2, 1)),
     "s3": (),
 }
 
@@ -150,7 +155,7 @@ def _unserved_first_layer(call: Call, version: str) -> str | None:
     if view.offset % LANES or view.strides[0] % LANES or view.strides[1] != channels or dilation[1] != 1:
         return "an image that does not begin at whole vectors"
     for known in FIRST_LAYERS[version]:
-        if known[0] in (None, height) and known[1:] == (width, channels, strides[1]):
+        if known[0] in (height, height % 2) and known[1:] == (width, channels, strides[1]):
             return None
     return (
         f"few channels: a window of {height}x{width} over {channels} in steps of {strides[1]} is not unrolled"
@@ -168,6 +173,24 @@ def _unserved_shifts(call: Call) -> str | None:
     a, b, y = (encoding_of(value).exponent for value in (*call.op.operands, call.op.result))
     if abs(a - b) > LARGEST_FACTOR_SHIFT or y - min(a, b) > LARGEST_SUM_SHIFT:
         return "operands whose exponents are far apart"
+    return None
+
+
+SMALLEST_AVERAGE_SHIFT = -5  # a factor of 2 * 2^5 is an int8
+LARGEST_DIVISOR = 1 << 20  # times 2^9 fits int32
+
+
+def _unserved_average(call: Call) -> str | None:
+    """Exponents or windows of averages that do not fit the kernels' constants."""
+    op = call.op
+    shift = encoding_of(op.result).exponent - encoding_of(op.operands[0]).exponent
+    count = prod(call.reads[0].shape[:2])
+    if call.kernel.name == "avg_pool2d_s8":
+        kernel: Any = op.parameters["kernel"]
+        divisor: Any = op.parameters["divisor"]
+        count = divisor or kernel[0] * kernel[1]
+    if shift < SMALLEST_AVERAGE_SHIFT or count << max(shift, 0) > LARGEST_DIVISOR:
+        return "an average whose exponent or size is out of range"
     return None
 
 

@@ -1,0 +1,141 @@
+/* copy_s8 for the ESP32-P4: a box of bytes.
+ *
+ * Contract: any bases, strides and sizes; nothing outside x is read. Rows of the last axis that are dense in both
+ * operands are copied in vectors (2 slots each where x and y lie alike in theirs, else 5, through the byte shifter),
+ * the bytes before the first whole vector of y and behind the last one by one, 3.5 slots each, as are rows with steps.
+ * Rounding does not matter; the shifter's amount is set by a register, not by a load.
+ *
+ * Registers
+ *     s3, s4 rows of x, y     s7 p   s6 bytes of a row   s8, s9 steps in a row
+ *     t0, t1, t2 rows left on axes 0, 1, 2
+ *     a0 x   a1 y   a3 end of y   a4 end of whole vectors   a5, t3-t5 temporary   q0, q1 x   q2 y
+ */
+#include "pie.inc"
+
+.macro COPY_NEXT axis, left, row
+    lw a3, PIENN_COPY_S8_X_STRIDES+4*\axis(s7)
+    lw a4, PIENN_COPY_S8_Y_STRIDES+4*\axis(s7)
+    .if \axis < 2
+    /* less what the axes inside have moved */
+    lw a5, PIENN_COPY_S8_SHAPE+4*\axis+4(s7)
+    lw t3, PIENN_COPY_S8_X_STRIDES+4*\axis+4(s7)
+    lw t4, PIENN_COPY_S8_Y_STRIDES+4*\axis+4(s7)
+    mul t3, t3, a5
+    mul t4, t4, a5
+    sub a3, a3, t3
+    sub a4, a4, t4
+    .endif
+    addi \left, \left, -1
+    add s3, s3, a3
+    add s4, s4, a4
+    bnez \left, \row
+.endm
+
+/* Bytes until y is at `end` */
+.macro BYTES end
+    sub t4, \end, a1
+    andi t4, t4, 1
+    beqz t4, 2f
+    lb t4, 0(a0)
+    addi a0, a0, 1
+    sb t4, 0(a1)
+    addi a1, a1, 1
+    j 2f
+1:
+    lb t4, 0(a0)
+    lb t5, 1(a0)
+    addi a0, a0, 2
+    sb t4, 0(a1)
+    sb t5, 1(a1)
+    addi a1, a1, 2
+2:
+    bne a1, \end, 1b
+.endm
+
+/* void pienn_copy_s8_p4(const int8_t *x, int8_t *y, const pienn_copy_s8_params *p) */
+FUNCTION pienn_copy_s8_p4
+    ENTER
+    mv s3, a0
+    mv s4, a1
+    mv s7, a2
+    lw s6, PIENN_COPY_S8_SHAPE+12(s7)
+    lw s8, PIENN_COPY_S8_X_STRIDES+12(s7)
+    lw s9, PIENN_COPY_S8_Y_STRIDES+12(s7)
+    lw t0, PIENN_COPY_S8_SHAPE(s7)
+.Laxis0:
+    lw t1, PIENN_COPY_S8_SHAPE+4(s7)
+.Laxis1:
+    lw t2, PIENN_COPY_S8_SHAPE+8(s7)
+.Laxis2:
+    mv a0, s3
+    mv a1, s4
+    li a3, 1
+    bne s8, a3, .Lsteps
+    bne s9, a3, .Lsteps
+    add a3, a1, s6
+    addi a4, a1, 15
+    andi a4, a4, -PIE_BYTES     /* first whole vector of y */
+    bltu a4, a3, .Lhead
+    mv a4, a3
+.Lhead:
+    BYTES a4
+    andi a4, a3, -PIE_BYTES
+    bgeu a1, a4, .Ltail
+    andi a5, a0, 15
+    bnez a5, .Lshifted
+    sub t3, a4, a1
+    andi t3, t3, PIE_BYTES
+    beqz t3, .Lpair
+    esp.vld.128.ip q0, a0, 16
+    esp.vst.128.ip q0, a1, 16
+    beq a1, a4, .Ltail
+.Lpair:
+    esp.vld.128.ip q0, a0, 16
+    esp.vld.128.ip q1, a0, 16
+    esp.vst.128.ip q0, a1, 16
+    esp.vst.128.ip q1, a1, 16
+    bne a1, a4, .Lpair
+    j .Ltail
+.Lshifted:
+    /* The vector in which x is now must lie in the row, and so must the one behind the last. */
+    sub t3, a0, a5
+    bgeu t3, s3, .Linside
+    addi t3, a1, PIE_BYTES
+    bgeu t3, a4, .Ltail
+    BYTES t3
+    sub t3, a0, a5
+.Linside:
+    addi a4, a4, -PIE_BYTES
+    beq a1, a4, .Ltail
+    esp.movx.w.sar.bytes a5
+    esp.vld.128.ip q0, t3, 16
+    sub a5, a4, a1
+    add a0, a0, a5
+.Lvector:
+    esp.vld.128.ip q1, t3, 16
+    nop                         /* the load's slot */
+    esp.src.q q2, q0, q1
+    esp.vst.128.ip q2, a1, 16
+    beq a1, a4, .Ltail
+    esp.vld.128.ip q0, t3, 16
+    nop
+    esp.src.q q2, q1, q0
+    esp.vst.128.ip q2, a1, 16
+    bne a1, a4, .Lvector
+.Ltail:
+    BYTES a3
+.Lnext_row:
+    COPY_NEXT 2, t2, .Laxis2
+    COPY_NEXT 1, t1, .Laxis1
+    COPY_NEXT 0, t0, .Laxis0
+    LEAVE
+.Lsteps:
+    mv a4, s6
+.Lstep:
+    lb a5, 0(a0)
+    add a0, a0, s8
+    addi a4, a4, -1
+    sb a5, 0(a1)
+    add a1, a1, s9
+    bnez a4, .Lstep
+    j .Lnext_row
