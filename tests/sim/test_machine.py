@@ -320,6 +320,6 @@ def test_single_steps_add_up_to_a_run() -> None:
         np.random.default_rng(0),
     )
     machine.reset_counters()
-    while machine.step() == Stop.LIMIT:
+    while not machine.step().returned:
         pass
     assert machine.cycles == whole

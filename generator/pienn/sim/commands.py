@@ -63,6 +63,9 @@ def sim() -> None:
 @click.option("--memory", default="ideal", show_default=True, help="Memory model: ideal, esp32p4@360, ...")
 @click.option("--max-instructions", type=int, default=10_000_000_000, help="Stop after so many.")
 @click.option("--trace", type=click.Path(path_type=Path), help="Write every instruction to this file (slow).")
+@click.option(
+    "--profile", is_flag=True, help="Print cycles by function, source line and instruction to stderr."
+)
 @_JSON
 def run(
     program: Path,
@@ -71,6 +74,7 @@ def run(
     memory: str,
     max_instructions: int,
     trace: Path | None,
+    profile: bool,
     json_file: Path | None,
 ) -> None:
     """Run an ELF executable; its console is stdout, its exit code is ours.
@@ -79,14 +83,27 @@ def run(
 
     \b
     pienn sim run program.elf --target esp32p4
+    pienn sim run program.elf --target esp32p4 --memory esp32p4@360 --profile
     pienn sim run program.elf --target esp32s3 --memory esp32s3@240 --trace trace.txt --json figures.json
     """
     from pienn.sim.programs import run_program
 
     ended = run_program(
-        program, target, int(revision) if revision else None, memory, max_instructions, trace=trace
+        program,
+        target,
+        int(revision) if revision else None,
+        memory,
+        max_instructions,
+        trace=trace,
+        profile=profile,
     )
-    figures = dataclasses.asdict(ended) | {"output": ended.output.decode("utf-8", "replace")}
+    figures = vars(ended) | {
+        "output": ended.output.decode("utf-8", "replace"),
+        "traffic": {name: dataclasses.asdict(counters) for name, counters in ended.traffic.items()},
+        "profile": ended.profile and ended.profile.as_json(),
+    }
+    if ended.profile:
+        click.echo(str(ended.profile), err=True)
     _write_json(json_file, figures)
     if ended.stop is not None:
         click.echo(f"error: {ended.stop}", err=True)

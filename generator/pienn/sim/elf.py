@@ -11,15 +11,18 @@ from pienn.isa.object import Image, Segment
 MACHINES = {243: "esp32p4", 94: "esp32s3"}
 _EXECUTABLE = 2
 _LOAD = 1
+_CODE = 4  # SHF_EXECINSTR
+_FUNCTION = 2  # STT_FUNC
 MAXIMUM_SEGMENT = 64 << 20  # bytes; the chips address no larger memory
 
 
 @dataclass(frozen=True)
 class Executable(Image):
-    """An image with its entry point and the chip family that it is for."""
+    """An image with its entry point, the chip family that it is for, and which symbols are functions."""
 
     entry: int = 0
     target: str = ""
+    functions: frozenset[str] = frozenset()
 
 
 def read_elf(data: bytes, name: str = "<elf>") -> Executable:
@@ -36,10 +39,12 @@ def read_elf(data: bytes, name: str = "<elf>") -> Executable:
     size, count, section_size, section_count, _ = struct.unpack_from("<HHHHH", data, 42)
     try:
         segments = _segments(name, data, program_at, size, count)
-        symbols = _symbols(data, section_at, section_size, section_count)
+        symbols, functions = _symbols(data, section_at, section_size, section_count)
     except (struct.error, IndexError) as error:
         raise PiennError(f"{name}: damaged ELF file: {error}") from error
-    return Executable(tuple(segments), symbols, entry=entry, target=MACHINES[machine])
+    return Executable(
+        tuple(segments), symbols, entry=entry, target=MACHINES[machine], functions=frozenset(functions)
+    )
 
 
 def _segments(name: str, data: bytes, at: int, size: int, count: int) -> list[Segment]:
@@ -62,8 +67,11 @@ def _segments(name: str, data: bytes, at: int, size: int, count: int) -> list[Se
     return found
 
 
-def _symbols(data: bytes, at: int, size: int, count: int) -> dict[str, int]:
+def _symbols(data: bytes, at: int, size: int, count: int) -> tuple[dict[str, int], set[str]]:
+    """Addresses of all symbols, and the names of functions and of global labels in code."""
     found: dict[str, int] = {}
+    functions: set[str] = set()
+    sections = [struct.unpack_from("<10I", data, at + index * size) for index in range(count)]
     for index in range(count):
         header = struct.unpack_from("<10I", data, at + index * size)
         if header[1] != 2:  # SHT_SYMTAB
@@ -74,5 +82,9 @@ def _symbols(data: bytes, at: int, size: int, count: int) -> dict[str, int]:
             if section == 0 or info & 15 > 2 or not name_at:
                 continue
             end = data.index(0, strings_at + name_at)
-            found[data[strings_at + name_at : end].decode(errors="replace")] = value
-    return found
+            name = data[strings_at + name_at : end].decode(errors="replace")
+            found[name] = value
+            in_code = section < count and bool(sections[section][2] & _CODE)
+            if in_code and (info & 15 == _FUNCTION or (info >> 4 and not info & 15)):
+                functions.add(name)
+    return found, functions

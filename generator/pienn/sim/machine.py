@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import ctypes
 import importlib
-from collections.abc import Callable
-from ctypes import c_uint32
+from collections.abc import Callable, Iterable, Sequence
+from ctypes import c_uint32, c_uint64
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,17 @@ from numpy.typing import DTypeLike
 from pienn.errors import PiennError
 from pienn.isa.object import Image, Object
 from pienn.sim import memory_models
-from pienn.sim.elf import read_elf
+from pienn.sim.changes import Step, changes_since, moment
+from pienn.sim.elf import Executable, read_elf
+from pienn.sim.explain import Explanation, explain, text_at
+from pienn.sim.lanes import bytes_of, lanes_of
 from pienn.sim.memory_map import CODE_REGION, REGIONS, RETURN_ADDRESS, STACK_BYTES, Region
 from pienn.sim.native import CHIPS, REGION_KINDS, Check, Field, Shadow, Stop, core
+from pienn.sim.picture import Picture
+from pienn.sim.profile import Profile, profile_of
+from pienn.sim.registers import Registers
 from pienn.sim.stops import Clobbered, SimulationStop
+from pienn.sim.tensors import Tensor, as_array
 
 GUARD_BYTES = 64
 # What stops a run unless the caller says otherwise. The S3 does misaligned scalar accesses in hardware; for the P4
@@ -36,17 +43,7 @@ ALL_CHECKS = {
     "esp32p4": Check.MEMORY | Check.LOOPS | Check.CSR | Check.ALIGNMENT | Check.BREAKPOINTS,
     "esp32s3": Check.MEMORY | Check.LOOPS | Check.CSR | Check.BREAKPOINTS,
 }
-LANE_TYPES = {
-    "s8": np.int8,
-    "u8": np.uint8,
-    "s16": np.int16,
-    "u16": np.uint16,
-    "s32": np.int32,
-    "u32": np.uint32,
-    "s64": np.int64,
-    "u64": np.uint64,
-    "f32": np.float32,
-}
+FORTY_BITS = ("xacc", "accx", "acc")
 
 
 @dataclass(frozen=True)
@@ -71,9 +68,21 @@ class Buffer:
             np.frombuffer(self.machine.read(self.address, self.size), self.dtype).reshape(self.shape).copy()
         )
 
-    def fill(self, value: np.ndarray | bytes) -> None:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
+        return self.value if dtype is None else self.value.astype(dtype)
+
+    def fill(self, value: Tensor | bytes) -> None:
         """Write the content from the host."""
-        self.machine.write(self.address, value, mark_written=True)
+        data = value if isinstance(value, bytes) else as_array(value)
+        self.machine.write(self.address, data, mark_written=True)
+
+    def copy_to(self, tensor: Tensor) -> None:
+        """Put the content into a numpy array or torch tensor of the same shape."""
+        as_array(tensor)[...] = self.value
+
+    def picture(self, low: float | None = None, high: float | None = None) -> Picture:
+        """The content as a grey image; the last two axes are rows and columns."""
+        return Picture(self.value.reshape(-1, self.shape[-1]), low, high)
 
 
 @dataclass(frozen=True)
@@ -91,7 +100,10 @@ class Traffic:
 
 @dataclass(frozen=True)
 class Result:
-    """Outcome of a call: `value` is the integer result register (unsigned), counts are of this call alone."""
+    """Outcome of a call: `value` is the integer result register (unsigned), counts are of this call alone.
+
+    `profile` is there when the call was asked for it.
+    """
 
     value: int
     float_value: float
@@ -99,6 +111,7 @@ class Result:
     instructions: int
     traffic: dict[str, Traffic]
     memory_model: str
+    profile: Profile | None = field(default=None, repr=False)
 
     @property
     def signed(self) -> int:
@@ -144,6 +157,13 @@ class Machine:
         self.abi = importlib.import_module(f"pienn.sim.abi_{target}").Abi(abi)
         self.symbols: dict[str, int] = {}
         self.lines: dict[int, Any] = {}
+        self.functions: set[str] = (
+            set()
+        )  # names of `symbols` at which a function (or other public code) starts
+        self.code: list[tuple[int, int]] = []  # (address, bytes) of every loaded piece of code
+        self.breakpoints: set[int] = set()
+        self._copies: list[tuple[np.ndarray, Buffer]] = []  # arrays of the call under way, with their memory
+        self._function = ""
         self._fields = self._state_views()
         self._register_names: dict[str, tuple[str, int]] = self.abi.register_names()
         self._spaces: dict[str, _Space] = {}
@@ -198,7 +218,7 @@ class Machine:
 
     def buffer(
         self,
-        content: np.ndarray | int | tuple[int, ...],
+        content: Tensor | int | tuple[int, ...],
         dtype: DTypeLike = np.uint8,
         *,
         name: str | None = None,
@@ -207,15 +227,20 @@ class Machine:
         offset: int = 0,
         constant: bool = False,
     ) -> Buffer:
-        """Declare a buffer: an array to copy in, or a shape (elements of `dtype`) that starts unwritten.
+        """Declare a buffer: an array or tensor to copy in, or a shape (elements of `dtype`) that starts unwritten.
 
         `align` and `offset` place it at an address of the form n * align + offset; `memory` is the region's name;
         `constant` makes stores to it stop the run. Guard bytes around it are not declared.
         """
-        if isinstance(content, np.ndarray):
-            shape, kind = content.shape, content.dtype
+        array: np.ndarray | None = None
+        kind = np.dtype(dtype)
+        if isinstance(content, int):
+            shape: tuple[int, ...] = (content,)
+        elif isinstance(content, tuple):
+            shape = content
         else:
-            shape, kind = (content,) if isinstance(content, int) else content, np.dtype(dtype)
+            array = as_array(content)
+            shape, kind = array.shape, array.dtype
         space = self._spaces.get(memory)
         if space is None:
             raise PiennError(f"no memory {memory!r}: {self.target} has {', '.join(self._spaces)}")
@@ -227,8 +252,8 @@ class Machine:
             raise PiennError(f"{name}: {buffer.size} bytes do not fit into the rest of {memory}")
         space.free = address + buffer.size
         self.declare(address, buffer.size, Shadow.DECLARED, name)
-        if isinstance(content, np.ndarray):
-            self.write(address, content)
+        if array is not None:
+            self.write(address, array)
         if constant:
             self._core.sim_shadow_set(self._handle, address, buffer.size, 0xFF, Shadow.CONSTANT)
         return buffer
@@ -243,6 +268,23 @@ class Machine:
             space.names[:] = kept
             ends = [a + s for a, s, n in kept if n.startswith("section ")]
             space.free = max(ends, default=space.region.base)
+
+    def declared(self) -> list[tuple[int, int, str]]:
+        """(address, bytes, name) of every section, buffer and stack."""
+        return [entry for space in self._spaces.values() for entry in space.names]
+
+    def picture(
+        self,
+        address: int,
+        shape: tuple[int, int],
+        dtype: DTypeLike = np.uint8,
+        low: float | None = None,
+        high: float | None = None,
+    ) -> Picture:
+        """Memory as a grey image of `shape` (rows, columns); `low` is black, `high` white, default the extremes."""
+        kind = np.dtype(dtype)
+        data = self.read(address, shape[0] * shape[1] * kind.itemsize)
+        return Picture(np.frombuffer(data, kind).reshape(shape), low, high)
 
     def describe(self, address: int) -> str:
         """An address in words: region, nearest buffer and distance."""
@@ -295,6 +337,10 @@ class Machine:
             image = read_elf(data_bytes, str(program) if isinstance(program, Path) else "<elf>")
         for segment in image.segments:
             self._load_segment(segment.name, segment.address, segment.data, segment.size, segment.flags)
+        public: Iterable[str] = image.functions if isinstance(image, Executable) else image.symbols
+        if isinstance(program, Object):
+            public = [s.name for s in program.symbol_table.values() if s.is_defined and s.binding != "local"]
+        self.functions.update(name for name in public or image.symbols if not name.startswith((".", "$")))
         self.symbols.update(image.symbols)
         self.lines.update(image.lines)
 
@@ -304,6 +350,8 @@ class Machine:
         state = Shadow.DECLARED | Shadow.WRITTEN
         if "w" not in flags:
             state |= Shadow.CONSTANT
+        if "x" in flags:
+            self.code.append((address, size))
         self.declare(address, size, state, f"section {name}")
         self.write(address, data + bytes(size - len(data)))
         space = self._space_of(address)
@@ -367,7 +415,42 @@ class Machine:
 
     def q(self, number: int, lanes: str = "s8") -> np.ndarray:
         """A q register as lanes of a type (`s8` .. `u64`, `f32`), lane 0 first; a copy."""
-        return self._fields["q"][number].copy().view(LANE_TYPES[lanes])
+        return lanes_of(self._fields["q"][number].tobytes(), lanes)
+
+    def lanes(self, register: str, lane_type: str) -> np.ndarray:
+        """A register as lanes of a type, lane 0 first; a copy.
+
+        `register` is a name in assembly text or a part of the state: q0, qacc, qacc_l, qacc_h, xacc (ESP32-P4),
+        accx (ESP32-S3), fa0. Types: f32, and s or u with any width that divides the register (s8 .. u64; s20, s40 for
+        the QACC of the ESP32-S3; s40, u40 for XACC and ACCX).
+        """
+        return lanes_of(self._register_bytes(register)[0].tobytes(), lane_type)
+
+    def set_lanes(self, register: str, values: Sequence[float] | np.ndarray, lane_type: str) -> None:
+        """The reverse of `lanes`; a single value fills every lane. PiennError when one is out of range."""
+        view = self._register_bytes(register)[0]
+        view[:] = np.frombuffer(bytes_of(values, lane_type, len(view)), np.uint8)
+
+    def _register_bytes(self, register: str) -> tuple[np.ndarray, str]:
+        """The live bytes of a register, and the part of the state that it belongs to."""
+        name, _, half = register.lower().partition("_")
+        if name == "qacc" and half in ("l", "h"):
+            whole = self._fields["qacc"][0]
+            middle = len(whole) // 2
+            return (whole[:middle] if half == "l" else whole[middle:]), name
+        part, index = self._register(register)
+        view = self._fields[part][index : index + 1].view(np.uint8).reshape(-1)
+        return (view[:5] if part in FORTY_BITS else view), part
+
+    def registers(self, lanes: str = "s8") -> Registers:
+        """All registers as they are now, to be printed or shown in a notebook; q registers as these lanes."""
+        return Registers(self, lanes)
+
+    def __repr__(self) -> str:
+        return f"<Machine {self.target}, pc at {self.place(self.pc)}, {self.cycles} cycles>"
+
+    def _repr_html_(self) -> str:
+        return self.registers()._repr_html_()
 
     @property
     def pc(self) -> int:
@@ -414,8 +497,10 @@ class Machine:
 
     def set_breakpoint(self, place: str | int, on: bool = True) -> None:
         """Stop before the instruction at a symbol or address (runs with Check.BREAKPOINTS)."""
-        if self._core.sim_set_breakpoint(self._handle, self.address_of(place), int(on)):
+        address = self.address_of(place)
+        if self._core.sim_set_breakpoint(self._handle, address, int(on)):
             raise PiennError("too many breakpoints: 64 at most")
+        (self.breakpoints.add if on else self.breakpoints.discard)(address)
 
     def watch(
         self, address: int, size: int, reads: bool = False, writes: bool = True, on: bool = True
@@ -429,9 +514,68 @@ class Machine:
         """Make instructions of a coprocessor stop checked runs, as in an interrupt handler."""
         self._core.sim_disable_units(self._handle, fpu * 2 | pie * 4)
 
-    def step(self, count: int = 1, checks: Check | None = None) -> Stop:
-        """Execute `count` instructions."""
-        return self.run(count, checks)
+    def step(self, count: int = 1, checks: Check | None = None, lanes: str = "s8") -> Step:
+        """Execute `count` instructions; the answer says what they changed (q registers shown as `lanes`).
+
+        Ends early at a breakpoint and when the called function returns. Raises SimulationStop.
+        """
+        return self._advance(count, checks, lanes)
+
+    def run_to(
+        self,
+        place: str | int,
+        max_instructions: int = 1_000_000_000,
+        checks: Check | None = None,
+        lanes: str = "s8",
+    ) -> Step:
+        """Run until the instruction at a label or address is next, or another breakpoint is met.
+
+        Raises SimulationStop, or PiennError when the function returns before.
+        """
+        address = self.address_of(place)
+        options = (self.checks if checks is None else checks) | Check.BREAKPOINTS
+        was_set = address in self.breakpoints
+        self.set_breakpoint(address)
+        try:
+            done = self._advance(max_instructions, options, lanes, limited=True)
+        finally:
+            self.set_breakpoint(address, was_set)
+        if done.returned:
+            raise PiennError(f"{place}: not reached before the function returned")
+        return done
+
+    def _advance(self, count: int, checks: Check | None, lanes: str, limited: bool = False) -> Step:
+        """Run, and describe the way. `limited`: using up `count` is a stop like others."""
+        before, cycles, instructions = moment(self), self.cycles, self.instructions
+        start = self.pc
+        reason = self.run(count, checks)
+        if reason not in (Stop.LIMIT, Stop.BREAKPOINT, Stop.RETURNED) or (limited and reason == Stop.LIMIT):
+            raise self.stop_error(reason)
+        shown = start if count == 1 else self.pc
+        return Step(
+            self.place(shown),
+            text_at(self, shown),
+            count == 1,
+            changes_since(self, before, lanes),
+            self.instructions - instructions,
+            self.cycles - cycles,
+            reason == Stop.RETURNED,
+        )
+
+    def explain(self, place: str | int | None = None) -> Explanation:
+        """The next instruction (or the one at a label or address) in words. PiennError where there is none."""
+        return explain(self, self.pc if place is None else self.address_of(place))
+
+    def profile(self) -> Profile:
+        """Where instructions and cycles of runs with Check.PROFILE went since `clear_profile`."""
+        return profile_of(self)
+
+    def clear_profile(self) -> None:
+        self._core.sim_clear_profile(self._handle)
+
+    def read_profile(self, address: int, slots: int, pairs: ctypes._Pointer[c_uint64]) -> None:
+        """Raw counts: (executions, cycles) of so many instruction slots from an address."""
+        self._core.sim_profile(self._handle, address, slots, pairs)
 
     def stop_error(self, reason: Stop) -> SimulationStop:
         """The exception that describes the machine's last stop."""
@@ -459,42 +603,62 @@ class Machine:
     def call(
         self,
         function: str | int,
-        *arguments: int | float | Buffer | np.ndarray,
+        *arguments: int | float | Buffer | Tensor,
         max_instructions: int = 1_000_000_000,
         checks: Check | None = None,
         seed: int = 0,
         before: Callable[[Machine], None] | None = None,
+        profile: bool = False,
     ) -> Result:
         """Call a function by the chip's C ABI.
 
-        Arguments: integers, floats, buffers (their address), or arrays, which become buffers in SRAM for this call
-        and, where writable, get the memory's content afterwards. All registers are poisoned with random values of
-        `seed` first; `before` may then change the machine. Raises SimulationStop or Clobbered.
+        Arguments: integers, floats, buffers (their address), or arrays and tensors, which become buffers in SRAM for
+        this call and, where writable, get the memory's content afterwards. All registers are poisoned with random
+        values of `seed` first; `before` may then change the machine. With `profile` the result has one. Raises
+        SimulationStop or Clobbered.
         """
-        entry = self.address_of(function)
-        random = np.random.default_rng(seed)
-        copies: list[tuple[np.ndarray, Buffer]] = []
-        values: list[int | float] = []
-        for argument in arguments:
-            if isinstance(argument, np.ndarray):
-                made = self.buffer(argument, name=f"argument {len(values) + 1}")
-                copies.append((argument, made))
-                values.append(made.address)
-            else:
-                values.append(argument.address if isinstance(argument, Buffer) else argument)
-        self.declare(self.stack_bottom, self.stack_top - self.stack_bottom)
-        self.abi.begin(self, entry, values, self.stack_top, random)
-        self._core.sim_mark_initialised(self._handle, 0)
+        self.start(function, *arguments, seed=seed)
         if before:
             before(self)
         self.reset_counters()
+        if profile:
+            self.clear_profile()
+            checks = (self.checks if checks is None else checks) | Check.PROFILE
+        return self.finish(max_instructions, checks, profile=profile)
+
+    def start(self, function: str | int, *arguments: int | float | Buffer | Tensor, seed: int = 0) -> None:
+        """Prepare a call without running it, to `step` through it; the arguments are those of `call`."""
+        entry = self.address_of(function)
+        random = np.random.default_rng(seed)
+        self._copies = []
+        self._function = str(function)
+        values: list[Any] = []
+        for argument in arguments:
+            if isinstance(argument, Buffer):
+                values.append(argument.address)
+            elif isinstance(argument, (int, float, np.number)):
+                values.append(argument)
+            else:
+                array = as_array(argument)
+                made = self.buffer(array, name=f"argument {len(values) + 1}")
+                self._copies.append((array, made))
+                values.append(made.address)
+        self.declare(self.stack_bottom, self.stack_top - self.stack_bottom)
+        self.abi.begin(self, entry, values, self.stack_top, random)
+        self._core.sim_mark_initialised(self._handle, 0)
+        self.reset_counters()
+
+    def finish(
+        self, max_instructions: int = 1_000_000_000, checks: Check | None = None, profile: bool = False
+    ) -> Result:
+        """Run the started call to its end; counts are those since its start. Raises SimulationStop or Clobbered."""
         reason = self.run(max_instructions, checks)
         if reason != Stop.RETURNED:
             raise self.stop_error(reason)
         broken = self.abi.clobbered(self)
         if broken:
-            raise Clobbered(str(function), broken)
-        for array, made in copies:
+            raise Clobbered(self._function, broken)
+        for array, made in self._copies:
             if array.flags.writeable:
                 array[...] = made.value
         return Result(
@@ -504,6 +668,7 @@ class Machine:
             self.instructions,
             self.traffic(),
             self.model.name,
+            profile_of(self) if profile else None,
         )
 
 

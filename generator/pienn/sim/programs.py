@@ -13,6 +13,7 @@ from pienn.sim.elf import Executable, read_elf
 from pienn.sim.machine import Machine, Traffic
 from pienn.sim.memory_map import Region
 from pienn.sim.native import Check, Permission, Stop
+from pienn.sim.profile import Profile
 from pienn.sim.trace import Tracer
 
 PAGE = 4096
@@ -61,6 +62,7 @@ class Ended:
     cycles: int
     memory_model: str
     traffic: dict[str, Traffic]
+    profile: Profile | None = None
 
 
 def load_program(
@@ -114,11 +116,12 @@ def run_program(
     max_instructions: int = 10_000_000_000,
     console: Console | None = None,
     trace: Path | None = None,
+    profile: bool = False,
 ) -> Ended:
     """Run an ELF executable until it exits or something stops it.
 
     The program's console goes to `console`; `trace` gets one line per instruction with the registers it changed
-    (about a thousand times slower).
+    (about a thousand times slower); `profile` asks for one.
     """
     machine, image = load_program(path, target, revision, memory)
     console = console or Console(sys.stdout)
@@ -127,10 +130,11 @@ def run_program(
         machine.set_register("sp", machine.stack_top)
     exit_code: int | None = None
     stop: str | None = None
+    checks = Check.PROFILE if profile else Check(0)
     with Tracer(machine, trace) as tracer:
         while exit_code is None:
             left = max_instructions - machine.instructions
-            reason = tracer.run(left) if trace else machine.run(left, Check(0))
+            reason = tracer.run(left, checks) if trace else machine.run(left, checks)
             if reason not in SERVED:
                 stop = str(machine.stop_error(reason))
                 break
@@ -143,4 +147,5 @@ def run_program(
         machine.cycles,
         machine.model.name,
         machine.traffic(),
+        machine.profile() if profile else None,
     )
