@@ -129,8 +129,8 @@ def test_wrong_rounding_in_the_packed_bias_is_located(model, monkeypatch):
 def test_a_buffer_in_the_wrong_place_is_found(model, monkeypatch):
     sound = verify_command.plan
 
-    def overlapping(graph, target):
-        planned = sound(graph, target)
+    def overlapping(*arguments):
+        planned = sound(*arguments)
         return replace(planned, arena=replace(planned.arena, offsets=dict.fromkeys(planned.arena.offsets, 0)))
 
     monkeypatch.setattr(verify_command, "plan", overlapping)
