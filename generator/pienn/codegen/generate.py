@@ -17,7 +17,7 @@ import jinja2
 import numpy as np
 
 from pienn.codegen.names import Namer, identifier, model_identifier
-from pienn.codegen.parameters import parameters_of
+from pienn.codegen.parameters import parameters_of, settled
 from pienn.ir.graph import Port
 from pienn.plan.plan import Call, Plan
 from pienn.plan.views import View
@@ -152,6 +152,7 @@ def _environment() -> jinja2.Environment:
 
 def describe(plan: Plan, name: str, arena: str = "static", source: str = "") -> Model:
     """Name everything and turn calls into text."""
+    plan = settled(plan)
     model = Model(name, plan, arena, source=source)
     namer = Namer(("arena", "memory", "tap", "context", name))
     graph = plan.graph

@@ -13,7 +13,7 @@ from pienn.commands.depfile import write_depfile
 from pienn.commands.models import Source, source_options
 from pienn.commands.results import json_option, write_json
 from pienn.passes.pipeline import pipeline
-from pienn.plan.plan import TARGETS, plan
+from pienn.plan.plan import TARGETS, Plan, plan
 
 
 @click.command()
@@ -73,17 +73,29 @@ def compile(  # the command's name
         "target": target,
         "files": [str(path) for path in files],
         "weight_bytes": model.weight_bytes,
-        **planned.to_json(),
+        **model.plan.to_json(),
     }
     write_json(results, json_file)
     if json_file == "-":
         return
-    memory = planned.arena
+    memory = model.plan.arena
     proof = "proven optimal" if memory.optimal else "not proven optimal"
-    kernels = len({call.kernel.name for call in planned.calls})
+    kernels = len({call.kernel.name for call in model.plan.calls})
     print(
-        f"{name}: {len(planned.calls)} calls of {kernels} kernels, {planned.macs} MAC, "
+        f"{name}: {len(model.plan.calls)} calls of {kernels} kernels, {model.plan.macs} MAC, "
         f"{model.weight_bytes} bytes of constants"
     )
     print(f"arena: {memory.total} bytes, lower bound {memory.lower_bound}, {proof}")
+    if target != "host":
+        print_reference_calls(model.plan)
     print(f"written: {folder}/ " + " ".join(path.name for path in files))
+
+
+def print_reference_calls(planned: Plan) -> None:
+    """Which calls a chip leaves to the reference, and why: nothing is slow silently."""
+    reasons: dict[str, list[str]] = {}
+    for call in planned.calls:
+        if call.version == "ref":
+            reasons.setdefault(call.why.removeprefix("reference: "), []).append(call.op.layer)
+    for reason, layers in reasons.items():
+        print(f"reference C: {', '.join(layers)}: {reason}")

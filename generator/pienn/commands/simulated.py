@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 
 from pienn.codegen.native import reference_library
-from pienn.codegen.parameters import Parameters, parameters_of
+from pienn.codegen.parameters import Parameters, parameters_of, settled
 from pienn.codegen.structs import struct_bytes
 from pienn.component import component_folder
 from pienn.isa.assembler import assemble
@@ -65,6 +65,7 @@ class Simulated:
         revision: int = 3,
         checked: bool = True,
     ):
+        plan = settled(plan)
         self.plan, self.revision = plan, revision
         self.model = preset(memory)
         arguments = {} if checked else {"checks": 0}
