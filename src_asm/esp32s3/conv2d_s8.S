@@ -107,8 +107,8 @@
  *
  * As above with one pointer per kernel row, whose last load steps back to the next pixel. pixel_stride = 16,
  * dilation 1. Lane 15 of vector 7 comes last, so that both input registers can be loaded for the next pixel.
- * 157 slots, with clamp 160. */
-.macro NINE_TAPS clamp
+ * 160 slots. */
+.macro NINE_TAPS
     .set turn, 0
     l32i a15, a1, FRAME_LINE
     add a13, a2, a15
@@ -118,20 +118,13 @@
     ee.vld.128.ip q2, a2, PIE_BYTES
     ee.vld.128.ip q3, a2, PIE_BYTES
     LOAD_ACCUMULATORS a6
-    l32i a10, a1, FRAME_RELU
-    movi a15, 0
     loop a9, .Lend\@
     MAC_LOAD q0, a4, q4, q2, 0
     MAC_LOAD q1, a4, q5, q2, 1
     STREAM q2, 2, 14
     VECTOR_STEP q3, 16, q2, a2, a11
-    .if \clamp
     VECTOR q2, 16, q3, a13
     VECTOR q3, 16, q2, a13
-    .else
-    VECTOR_RESIDENT q2, 16, q3, a13, q6
-    VECTOR_RESIDENT q3, 16, q2, a13, q7
-    .endif
     VECTOR_STEP q2, 16, q3, a13, a11
     VECTOR q3, 16, q2, a14
     VECTOR q2, 16, q3, a14
@@ -139,7 +132,7 @@
     STREAM q2, 0, 15
     STREAM_END q2, a2, q2, 15
     STREAM_END q3, a2, q3, 15
-    FINISH_RESIDENT \clamp
+    FINISH_RESIDENT 1
 .Lend\@:
     j .Lrow_done
 .endm
@@ -148,8 +141,8 @@
  *
  * As above with two vectors per tap, of the second of which `second` lanes count; one pointer, whose load of a row's
  * last vector steps to the next row, or to the next pixel. pixel_stride = 32, dilation 1.
- * 22 + 9 * (16 + second) slots, with clamp 3 more. */
-.macro NINE_TAPS_OF_PAIRS second, clamp
+ * 25 + 9 * (16 + second) slots. */
+.macro NINE_TAPS_OF_PAIRS second
     .set turn, 0
     l32i a13, a1, FRAME_LINE
     l32i a14, a1, FRAME_PIXEL_STEP
@@ -160,19 +153,12 @@
     ee.vld.128.ip q2, a2, PIE_BYTES
     ee.vld.128.ip q3, a2, PIE_BYTES
     LOAD_ACCUMULATORS a6
-    l32i a10, a1, FRAME_RELU
-    movi a15, 0
     loop a9, .Lend\@
     MAC_LOAD q0, a4, q4, q2, 0
     MAC_LOAD q1, a4, q5, q2, 1
     STREAM q2, 2, 14
-    .if \clamp
     VECTOR q3, \second, q2, a2
     VECTOR q2, 16, q3, a2
-    .else
-    VECTOR_RESIDENT q3, \second, q2, a2, q6
-    VECTOR_RESIDENT q2, 16, q3, a2, q7
-    .endif
     VECTOR q3, \second, q2, a2
     VECTOR_STEP q2, 16, q3, a2, a13
     .rept 2
@@ -190,7 +176,7 @@
     STREAM q3, 0, (\second - 2)
     STREAM_END q2, a2, q3, (\second - 2)
     STREAM_END q3, a2, q3, (\second - 1)
-    FINISH_RESIDENT \clamp
+    FINISH_RESIDENT 1
 .Lend\@:
     j .Lrow_done
 .endm
@@ -340,6 +326,253 @@
     j .Lpass\@
 .endm
 
+/* ---- First layers: few channels, pixels without gaps (pixel_stride = channels) ----
+ *
+ * The first window starts at a multiple of 16 bytes, and so does every row; dilation_x = 1. A kernel row is one run of
+ * bytes, whose place in its vectors depends on the pixel alone: it is the same again after 16 / gcd(16, step) pixels,
+ * which are unrolled, each with the lanes named. */
+
+/* 3x3 over 3 channels: 9 bytes a run. Three registers hold the vectors in which the runs of the three kernel rows
+ * begin, the fourth takes those in which runs end. Two weights are resident, a second QACC image follows the others,
+ * so that loading it resets the pointer; no clamp but a relu.
+ *
+ * mode   NOTHING    the runs lie in one vector
+ *        BORROW     they end in the next one, which is dropped
+ *        KEEP       they end in the next one, which replaces the first
+ *        KEEP_HERE  as KEEP; the pointers stay
+ *        TURN       as NOTHING; the vectors are loaded anew, so that after four changes all lie where they began */
+#define NOTHING 0
+#define BORROW 1
+#define KEEP 2
+#define KEEP_HERE 3
+#define TURN 4
+
+/* `count` bytes of a run from its byte number `first` on */
+.macro RUN_STREAM first, count, lane, x, next
+    .set byte, \first
+    .rept \count
+    .if \lane + byte < 16
+    STREAM \x, (\lane + byte), 1
+    .else
+    STREAM \next, (\lane + byte - 16), 1
+    .endif
+    .set byte, byte + 1
+    .endr
+.endm
+.macro RUN_MAC weight, byte, lane, x, next
+    .if \lane + \byte < 16
+    MAC \weight, \x, (\lane + \byte)
+    .else
+    MAC \weight, \next, (\lane + \byte - 16)
+    .endif
+.endm
+.macro RUN_LOAD mode, next, pointer
+    .if \mode == BORROW || \mode == KEEP_HERE
+    ee.vld.128.ip \next, \pointer, 0
+    .elseif \mode != NOTHING
+    ee.vld.128.ip \next, \pointer, PIE_BYTES
+    .endif
+.endm
+.macro RGB_PIXEL lane, mode, row0, row1, row2, next0, next1, next2, done
+    RUN_LOAD \mode, \next0, a2
+    .set turn, 0
+    MAC_LOAD q0, a4, q4, \row0, \lane
+    .if \lane + 1 < 16
+    MAC_LOAD q1, a4, q5, \row0, (\lane + 1)
+    .else
+    MAC_LOAD q1, a4, q5, \next0, (\lane + 1 - 16)
+    .endif
+    RUN_STREAM 2, 7, \lane, \row0, \next0
+    RUN_LOAD \mode, \next1, a13
+    RUN_STREAM 0, 9, \lane, \row1, \next1
+    RUN_LOAD \mode, \next2, a14
+    RUN_STREAM 0, 7, \lane, \row2, \next2
+    RUN_MAC q1, 7, \lane, \row2, \next2
+    RUN_MAC q0, 8, \lane, \row2, \next2
+    addi a9, a9, -1             /* keeps srcmb from the last MAC */
+    ee.srcmb.s8.qacc q0, a7, 0
+    ee.vrelu.s8 q0, a10, a15
+    ee.ld.qacc_l.l.128.ip a4, 16
+    ee.vst.128.xp q0, a3, a8
+    ee.ld.qacc_h.l.128.ip a4, 16
+    ee.ld.qacc_l.h.32.ip a4, 4
+    ee.ld.qacc_h.h.32.ip a4, -(36 + 25 * PIE_BYTES)
+    beqz a9, \done
+.endm
+
+/* The registers after none, one, two and three changes */
+.macro RGB_0 lane, mode, done
+    .if \mode == BORROW
+    RGB_PIXEL \lane, \mode, q2, q3, q6, q7, q7, q7, \done
+    .else
+    RGB_PIXEL \lane, \mode, q2, q3, q6, q7, q2, q3, \done
+    .endif
+.endm
+.macro RGB_1 lane, mode, done
+    .if \mode == BORROW
+    RGB_PIXEL \lane, \mode, q7, q2, q3, q6, q6, q6, \done
+    .else
+    RGB_PIXEL \lane, \mode, q7, q2, q3, q6, q7, q2, \done
+    .endif
+.endm
+.macro RGB_2 lane, mode, done
+    .if \mode == BORROW
+    RGB_PIXEL \lane, \mode, q6, q7, q2, q3, q3, q3, \done
+    .else
+    RGB_PIXEL \lane, \mode, q6, q7, q2, q3, q6, q7, \done
+    .endif
+.endm
+.macro RGB_3 lane, mode, done
+    .if \mode == BORROW
+    RGB_PIXEL \lane, \mode, q3, q6, q7, q2, q2, q2, \done
+    .else
+    RGB_PIXEL \lane, \mode, q3, q6, q7, q2, q3, q6, \done
+    .endif
+.endm
+
+.macro RGB_START
+    l32i a15, a1, FRAME_LINE
+    add a13, a2, a15
+    add a14, a13, a15
+    ee.vld.128.ip q2, a2, PIE_BYTES
+    ee.vld.128.ip q3, a13, PIE_BYTES
+    ee.vld.128.ip q6, a14, PIE_BYTES
+    LOAD_ACCUMULATORS a6
+    l32i a10, a1, FRAME_RELU
+    movi a15, 0
+.endm
+
+/* stride_x = 1: the n-th pixel begins at lane 3 n mod 16. 38 slots. The loops have turns to spare: the row's last
+ * pixel leaves them. */
+.macro RGB_STEP_3
+    RGB_START
+    j .Lbegin\@
+.Learly\@:
+    j .Lrow_done
+.Lbegin\@:
+    loop a9, .Lend\@
+    RGB_0 0, NOTHING, .Learly\@
+    RGB_0 3, NOTHING, .Learly\@
+    RGB_0 6, NOTHING, .Learly\@
+    RGB_0 9, BORROW, .Learly\@
+    RGB_0 12, BORROW, .Learly\@
+    RGB_0 15, KEEP_HERE, .Learly\@
+    RGB_1 2, TURN, .Learly\@
+    RGB_2 5, NOTHING, .Learly\@
+    RGB_2 8, BORROW, .Llate\@
+    RGB_2 11, BORROW, .Llate\@
+    RGB_2 14, KEEP, .Llate\@
+    RGB_3 1, NOTHING, .Llate\@
+    RGB_3 4, NOTHING, .Llate\@
+    RGB_3 7, NOTHING, .Llate\@
+    RGB_3 10, BORROW, .Llate\@
+    RGB_3 13, KEEP, .Llate\@
+.Lend\@:
+    j .Lrow_done
+.Llate\@:                       /* a branch to a loop's end would begin it again */
+    j .Lrow_done
+.endm
+
+/* stride_x = 2: lane 6 n mod 16. 38 slots. */
+.macro RGB_STEP_6
+    RGB_START
+    loop a9, .Lend\@
+    RGB_0 0, NOTHING, .Llate\@
+    RGB_0 6, NOTHING, .Llate\@
+    RGB_0 12, KEEP_HERE, .Llate\@
+    RGB_1 2, TURN, .Llate\@
+    RGB_2 8, BORROW, .Llate\@
+    RGB_2 14, KEEP, .Llate\@
+    RGB_3 4, NOTHING, .Llate\@
+    RGB_3 10, KEEP, .Llate\@
+.Lend\@:
+    j .Lrow_done
+.Llate\@:                       /* a branch to a loop's end would begin it again */
+    j .Lrow_done
+.endm
+
+/* An even kernel height, runs of `bytes`, an even number, one pixel every `step`: a loop over pairs of kernel rows.
+ * Slots: 18 + kernel rows * (1 + bytes), those one more where the run ends in the next vector. */
+.macro SHORT_RUNS bytes, step
+    .set turn, 0
+    l32i a10, a1, FRAME_KERNEL_ROWS
+    l32i a11, a1, FRAME_LINE
+    srli a10, a10, 1
+.Lagain\@:
+    .set begin, 0
+    .rept 16 / \step
+    START_LONG
+    .if begin + \bytes <= 16
+    ee.vld.128.xp q2, a13, a11
+    loop a10, 1f
+    SHORT_RUN begin, \bytes, q2, q3
+    SHORT_RUN begin, \bytes, q3, q2
+1:
+    .else
+    addi a12, a11, -PIE_BYTES
+    loop a10, 1f
+    .rept 2
+    ee.vld.128.ip q2, a13, PIE_BYTES
+    ee.vld.128.xp q3, a13, a12
+    STREAM q2, begin, (16 - begin)
+    STREAM q3, 0, (begin + \bytes - 16)
+    .endr
+1:
+    .endif
+    .set begin, begin + \step
+    .if begin >= 16
+    .set begin, begin - 16
+    addi a2, a2, PIE_BYTES
+    .endif
+    ee.srcmb.s8.qacc q2, a7, 0
+    ee.vmax.s8 q2, q2, q6
+    ee.vmin.s8 q2, q2, q7
+    addi a9, a9, -1
+    ee.vst.128.xp q2, a3, a8
+    beqz a9, .Lend\@
+    .endr
+    j .Lagain\@
+.Lend\@:
+    j .Lrow_done
+.endm
+.macro SHORT_RUN first, count, x, loaded
+    STREAM \x, \first, (\count / 2)
+    ee.vld.128.xp \loaded, a13, a11
+    STREAM \x, (\first + \count / 2), (\count / 2)
+.endm
+
+/* Any window of packed pixels, any number of shifts or digits: each byte of a run is loaded into all lanes. A second
+ * pass covers all taps. Slots: 22 + 6 per kernel row + 3 per byte. */
+.macro PACKED_RUNS
+    l32i a11, a1, FRAME_RUN
+.Lpixel\@:
+    LOAD_ACCUMULATORS a6
+    mov a4, a5
+    ee.vld.128.ip q0, a4, PIE_BYTES
+.Lpass\@:
+    mov a13, a2
+    l32i a15, a1, FRAME_KERNEL_ROWS
+.Lrow\@:
+    mov a12, a13
+    ee.vldbc.8.ip q2, a12, 1
+    l32i a14, a1, FRAME_LINE
+    loop a11, .Lbyte\@
+    ee.vmulas.s8.qacc.ldbc.incp q2, a12, q2, q0
+    ee.vld.128.ip q0, a4, PIE_BYTES
+.Lbyte\@:
+    addi a15, a15, -1
+    add a13, a13, a14
+    bnez a15, .Lrow\@
+    l32i a14, a1, FRAME_PIXEL_STEP
+    bltz a7, .Lgeneral\@
+    ee.srcmb.s8.qacc q2, a7, 0
+.Ldone\@:
+    l32i a11, a1, FRAME_RUN
+    FINISH_LONG .Lpixel\@
+.Lgeneral\@:
+    GENERAL .Lpass\@, .Ldone\@
+.endm
+
 /* Any size and any number of shifts or digits; the others take blocks of one shift in one digit. */
     .section .rodata
     .align 4
@@ -347,8 +580,8 @@ bodies:                         /* in the order of Conv2dBody of the packer */
     .word pointwise8, pointwise16, pointwise24, pointwise32, pointwise64
     .word pointwise8_clamped, pointwise16_clamped, pointwise24_clamped, pointwise32_clamped, pointwise64_clamped
     .word pointwise96_clamped, pointwise128_clamped, pointwise256_clamped
-    .word nine_taps16, nine_taps16_clamped, nine_taps24, nine_taps24_clamped, nine_taps32, nine_taps32_clamped
-    .word runs_even, runs_odd, taps_whole, taps_half, taps_whole_half
+    .word nine_taps16, nine_taps24, nine_taps32, rgb_step3, rgb_step6, runs_of_4_step_2
+    .word runs_even, runs_odd, taps_whole, taps_half, taps_whole_half, packed_runs
 
     .text
 pointwise8:
@@ -378,17 +611,17 @@ pointwise128_clamped:
 pointwise256_clamped:
     POINTWISE 256, 1
 nine_taps16:
-    NINE_TAPS 0
-nine_taps16_clamped:
-    NINE_TAPS 1
+    NINE_TAPS
 nine_taps24:
-    NINE_TAPS_OF_PAIRS 8, 0
-nine_taps24_clamped:
-    NINE_TAPS_OF_PAIRS 8, 1
+    NINE_TAPS_OF_PAIRS 8
 nine_taps32:
-    NINE_TAPS_OF_PAIRS 16, 0
-nine_taps32_clamped:
-    NINE_TAPS_OF_PAIRS 16, 1
+    NINE_TAPS_OF_PAIRS 16
+rgb_step3:
+    RGB_STEP_3
+rgb_step6:
+    RGB_STEP_6
+runs_of_4_step_2:
+    SHORT_RUNS 4, 2
 runs_even:
     RUNS 0
 runs_odd:
@@ -399,6 +632,8 @@ taps_half:
     TAPS 0, 1
 taps_whole_half:
     TAPS 1, 1
+packed_runs:
+    PACKED_RUNS
 
 /* void pienn_conv2d_s8_s3(const int8_t *x, int8_t *y, const pienn_conv2d_s8_params *p)
  *

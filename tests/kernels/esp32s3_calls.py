@@ -129,7 +129,7 @@ def window_fields(
     )
     return {
         "x": x,
-        "y": image(*size, outputs, 0, gap),
+        "y": image(*size, outputs, 0, -(-gap // 16) * 16),
         "kernel_height": kernel[0],
         "kernel_width": kernel[1],
         "stride_y": stride[0],

@@ -125,6 +125,57 @@ CONV2D = {
 }
 
 
+def first_layer(library, size, channels, outputs, kernel, stride, **options):
+    """conv2d over pixels that are packed without gaps; rows fill whole vectors."""
+    columns = (size[1] - 1) * stride[1] + kernel[1]
+    return conv2d(
+        library, size, channels, outputs, kernel, stride, pixel_stride=channels,
+        gap=-columns * channels % 16, **options,
+    )  # fmt: skip
+
+
+FIRST_LAYERS = [
+    *[
+        {"size": (2, w), "channels": 3, "kernel": (3, 3), "stride": (1, 1)}
+        for w in (1, 6, 7, 16, 17, 33)
+    ],
+    *[
+        {"size": (2, w), "channels": 3, "kernel": (3, 3), "stride": (2, 2)}
+        for w in (1, 3, 5, 8, 9, 19)
+    ],
+    *[
+        {"size": (3, w), "channels": 1, "kernel": (10, 4), "stride": (2, 2)}
+        for w in (1, 5, 7, 8, 17)
+    ],
+    {"size": (3, 4), "channels": 1, "kernel": (5, 5), "stride": (1, 1)},
+    {"size": (3, 4), "channels": 2, "kernel": (3, 2), "stride": (2, 1)},
+    {"size": (2, 3), "channels": 4, "kernel": (7, 7), "stride": (2, 2)},
+]
+
+
+@pytest.mark.parametrize("clamp", [(-128, 127), (0, 127), (-50, 60)])
+@pytest.mark.parametrize("shifts", [1, 3])
+def test_first_layers_agree_with_the_reference(library, clamp, shifts) -> None:
+    bodies = set()
+    for case in FIRST_LAYERS:
+        for rails, large in ((False, False), (True, False), (False, True)):
+            options = {"rails": rails, "large": large, "shifts": shifts}
+            chosen, _ = first_layer(library, outputs=20, **case, clamp=clamp, **options)
+            bodies |= {body for body, _ in chosen}
+    _, _ = first_layer(
+        library, (2, 3), 4, 16, (7, 7), (1, 1), rails=True, large=True, shifts=shifts
+    )
+    assert "PACKED_RUNS" in bodies
+    assert shifts > 1 or "RUNS_OF_4_STEP_2" in bodies
+
+
+def test_the_first_layer_is_as_fast_as_promised(library) -> None:
+    chosen, cycles = first_layer(library, (48, 48), 3, 16, (3, 3), (2, 2))
+    print(chosen, cycles, 48 * 48 * 27 * 16 / cycles)
+    assert {mode for _, mode in chosen} == {"QACC"}
+    assert 48 * 48 * 27 * 16 / cycles >= 11
+
+
 @pytest.mark.parametrize("clamp", [(-128, 127), (0, 127), (-50, 60)])
 @pytest.mark.parametrize("group", CONV2D)
 def test_conv2d_agrees_with_the_reference(library, group, clamp) -> None:

@@ -40,16 +40,17 @@ class Conv2dBody(IntEnum):
     POINTWISE_128_CLAMPED = 11
     POINTWISE_256_CLAMPED = 12
     NINE_TAPS_16 = 13
-    NINE_TAPS_16_CLAMPED = 14
-    NINE_TAPS_24 = 15
-    NINE_TAPS_24_CLAMPED = 16
-    NINE_TAPS_32 = 17
-    NINE_TAPS_32_CLAMPED = 18
+    NINE_TAPS_24 = 14
+    NINE_TAPS_32 = 15
+    RGB_STEP_3 = 16
+    RGB_STEP_6 = 17
+    RUNS_OF_4_STEP_2 = 18
     RUNS_EVEN = 19
     RUNS_ODD = 20
     TAPS_WHOLE = 21
     TAPS_HALF = 22
     TAPS_WHOLE_HALF = 23
+    PACKED_RUNS = 24
 
 
 @dataclass(frozen=True)
@@ -65,29 +66,46 @@ def rounded_up(channels: int, unit: int) -> int:
     return -(-channels // unit) * unit
 
 
-def special_body(kernel: tuple[int, int], channels: int, layout: Layout, clamped: bool) -> Conv2dBody | None:
+def is_packed(channels: int, layout: Layout) -> bool:
+    """Whether pixels follow each other without gaps, as in a first layer."""
+    return layout.x_pixel_stride == channels and channels % LANES > 0
+
+
+def special_body(
+    kernel: tuple[int, int], channels: int, layout: Layout, clamp: tuple[int, int]
+) -> Conv2dBody | None:
     """An unrolled body for these taps and channels, if there is one; it takes blocks of one shift in one digit."""
+    only_relu = clamp in ((-128, 127), (0, 127))
+    if is_packed(channels, layout):
+        if (kernel, channels) == ((3, 3), 3) and layout.stride_x in (1, 2) and only_relu:
+            return Conv2dBody.RGB_STEP_3 if layout.stride_x == 1 else Conv2dBody.RGB_STEP_6
+        short = kernel[0] % 2 == 0 and (kernel[1] * channels, layout.stride_x * channels) == (4, 2)
+        return Conv2dBody.RUNS_OF_4_STEP_2 if short else None
     lanes = rounded_up(channels, LANES // 2)
     if layout.x_pixel_stride != rounded_up(channels, LANES) or layout.dilation_x != 1:
         return None
     if kernel == (1, 1) and layout.stride_x == 1:
-        name = f"POINTWISE_{lanes}"
-    elif kernel == (3, 3):
-        name = f"NINE_TAPS_{16 if lanes == 8 else lanes}"
-    else:
-        return None
-    plain, with_clamp = Conv2dBody.__members__.get(name), Conv2dBody.__members__.get(name + "_CLAMPED")
-    return with_clamp if clamped or plain is None else plain
+        plain = Conv2dBody.__members__.get(f"POINTWISE_{lanes}")
+        clamped = Conv2dBody.__members__.get(f"POINTWISE_{lanes}_CLAMPED")
+        return plain if only_relu and plain is not None else clamped
+    if kernel == (3, 3):
+        return Conv2dBody.__members__.get(f"NINE_TAPS_{max(lanes, LANES)}")
+    return None
 
 
 def general_body(kernel: tuple[int, int], channels: int, layout: Layout) -> Conv2dBody:
     """The body for any block."""
+    if is_packed(channels, layout) and layout.dilation_x == 1:
+        return Conv2dBody.PACKED_RUNS
     if layout.x_pixel_stride % LANES:
-        raise PiennError(f"no body for {channels} channels whose pixels are packed without gaps")
+        raise PiennError(
+            f"no body for pixels of {channels} channels every {layout.x_pixel_stride} bytes, "
+            f"dilation {layout.dilation_x}"
+        )
     padded = rounded_up(channels, LANES)
     half = rounded_up(channels, LANES // 2) != padded
-    packed = layout.x_pixel_stride == padded and layout.dilation_x == 1
-    if (packed or kernel[1] == 1) and not (half and channels < LANES):
+    dense = layout.x_pixel_stride == padded and layout.dilation_x == 1
+    if (dense or kernel[1] == 1) and not (half and channels < LANES):
         return Conv2dBody.RUNS_ODD if kernel[1] * padded // LANES % 2 else Conv2dBody.RUNS_EVEN
     if not half:
         return Conv2dBody.TAPS_WHOLE
@@ -96,9 +114,15 @@ def general_body(kernel: tuple[int, int], channels: int, layout: Layout) -> Conv
 
 def lanes_of(body: Conv2dBody, channels: int) -> int:
     """Lanes of input of a tap that a body multiplies."""
+    if body in (
+        Conv2dBody.RGB_STEP_3,
+        Conv2dBody.RGB_STEP_6,
+        Conv2dBody.RUNS_OF_4_STEP_2,
+        Conv2dBody.PACKED_RUNS,
+    ):
+        return channels
     whole = body in (
         Conv2dBody.NINE_TAPS_16,
-        Conv2dBody.NINE_TAPS_16_CLAMPED,
         Conv2dBody.RUNS_EVEN,
         Conv2dBody.RUNS_ODD,
         Conv2dBody.TAPS_WHOLE,
@@ -106,22 +130,16 @@ def lanes_of(body: Conv2dBody, channels: int) -> int:
     return rounded_up(channels, LANES if whole else LANES // 2)
 
 
-def resident_weights(body: Conv2dBody, lanes: int) -> list[int]:
+def resident_weights(body: Conv2dBody) -> list[int]:
     """Which inputs' weights stay in registers."""
-    if body >= Conv2dBody.RUNS_EVEN:
+    if body >= Conv2dBody.RUNS_OF_4_STEP_2:
         return []
-    if body == Conv2dBody.POINTWISE_64:
-        return [0, 1, 20, 36]
-    if body == Conv2dBody.NINE_TAPS_16:
-        return [0, 1, 36, 52]
-    if body in (Conv2dBody.NINE_TAPS_24, Conv2dBody.NINE_TAPS_32):
-        return [0, 1, LANES + 4, lanes + 4]
-    return [0, 1]
+    return [0, 1, 20, 36] if body == Conv2dBody.POINTWISE_64 else [0, 1]
 
 
 def order_of_inputs(body: Conv2dBody, count: int) -> list[int]:
     """In which the body multiplies them."""
-    if body in (Conv2dBody.NINE_TAPS_16, Conv2dBody.NINE_TAPS_16_CLAMPED):
+    if body == Conv2dBody.NINE_TAPS_16:
         last = 7 * LANES + 15  # so that both input registers are free for the next pixel
         return [i for i in range(count) if i != last] + [last]
     return list(range(count))
@@ -165,9 +183,11 @@ def record(
     high_run: int = 0,
     first_register: int = 0,
     ahead: int = 2,
+    image_behind: bool = False,
 ) -> np.ndarray:
     """One record as uint8; `block` has its weights in the order of the MACs, `resident` are places in it, the first of
-    which is for register q4 + first_register; `ahead`: weights that the kernel has loaded when a pass ends."""
+    which is for register q4 + first_register; `ahead`: weights that the kernel has loaded when a pass ends;
+    `image_behind`: QACC's image once more, behind the weights."""
     streamed = [i for i in range(len(block.weights)) if i not in resident]
     kept = np.zeros((RESIDENT, LANES), np.int8)
     kept[2], kept[3] = block.minimum, block.maximum
@@ -181,6 +201,8 @@ def record(
     first, more = further_shifts(block.shift)
     shift = -1 if more or two_digits else first
     vectors = [kept.view(np.uint8), stream.astype(np.int8).view(np.uint8)]
+    if image_behind:
+        vectors.append(accumulator_image(block.start))
     if more:
         vectors.append(np.stack(more))
     data = np.concatenate([accumulator_image(block.start), *(v.ravel() for v in vectors)])
@@ -198,6 +220,13 @@ def record(
         header.nbytes + len(data) - len(more) * LANES,
     ]
     return np.concatenate([header.view(np.uint8), data])
+
+
+def _run_of_taps(body: Conv2dBody, kernel: tuple[int, int], channels: int) -> int:
+    """Field 4 of the record for bodies that walk taps or bytes."""
+    if body == Conv2dBody.PACKED_RUNS:
+        return kernel[1] * channels
+    return lanes_of(body, channels) // LANES * LANES
 
 
 @dataclass(frozen=True)
@@ -226,7 +255,7 @@ def conv2d_blocks(
 ) -> Packed:
     """packed.weights is `[blocks, kh, kw, channels, 16]` as packing.filter_of makes it; x_range: of stored input
     values, padding included."""
-    special = special_body(kernel, channels, layout, clamp not in ((-128, 127), (0, 127)))
+    special = special_body(kernel, channels, layout, clamp)
     general = general_body(kernel, channels, layout)
 
     def in_order(block: Block, body: Conv2dBody) -> Block:
@@ -248,12 +277,21 @@ def conv2d_blocks(
             if runs:
                 choices = dict(high_digit_choices(kernel[0], run, general == Conv2dBody.RUNS_ODD))
             else:
-                run = lanes_of(general, channels) // LANES * LANES
+                run = _run_of_taps(general, kernel, channels)
                 choices = {1: np.ones(len(ordered.weights), bool)}
             proof = proved(ordered, choices.values(), index)
             high_run = round(proof.fraction * run) if runs else 1
         records.append(
-            record(ordered, proof, body, resident_weights(body, lanes_of(body, channels)), run, high_run)
+            record(
+                ordered,
+                proof,
+                body,
+                resident_weights(body),
+                run,
+                high_run,
+                ahead=1 if body == Conv2dBody.PACKED_RUNS else 2,
+                image_behind=body in (Conv2dBody.RGB_STEP_3, Conv2dBody.RGB_STEP_6),
+            )
         )
         chosen.append((body.name, proof))
     return Packed(np.concatenate(records), chosen)
