@@ -20,12 +20,15 @@ import pienn
 from pienn.codegen.generate import generate
 from pienn.codegen.native import Native, code_bytes
 from pienn.commands.arrays import to_graph, to_torch
+from pienn.commands.cycles import figures
+from pienn.commands.simulated import Simulated
 from pienn.frontend.training import prepare_training
 from pienn.ir import file, interpreter
 from pienn.passes.pipeline import pipeline
 from pienn.plan.plan import plan
 
 FLOAT_EPOCHS, QUANTISED_EPOCHS, BATCH = 12, 3, 64
+ON_CHIPS = 36  # test images that the chips are simulated on
 console = Console()
 
 
@@ -88,6 +91,21 @@ def main() -> None:
         (in_c,) = native.run([stored])
     np.save(options.output / "test_scores.npy", to_torch(in_c, result.permutation))
 
+    disagree = not (np.array_equal(in_torch, in_numpy) and np.array_equal(in_numpy, in_c))
+    on_chips = {}
+    for target in track(("esp32p4", "esp32s3"), description="simulating the chips  ", console=console):
+        simulated = Simulated(plan(pipeline(graph, target), target))
+        (scores,) = simulated.run([stored[:ON_CHIPS]])
+        wrong = int(np.sum(scores != in_c[:ON_CHIPS]))
+        found = figures(simulated, ON_CHIPS)
+        on_chips[target] = (
+            f"{found['cycles']} cycles = {found['ms']:.2f} ms at {found['clock_mhz']} MHz, "
+            f"{found['mac_per_cycle']:.1f} MAC/cycle, {wrong} mismatches"
+        )
+        if found["reference_calls"]:
+            on_chips[target] += f" ({found['reference_calls']} calls in reference C not counted)"
+        disagree |= wrong > 0
+
     sizes = code_bytes(planned)
     table = Table(title="handwritten digits, int8, in C", show_header=False)
     for name, value in {
@@ -100,11 +118,12 @@ def main() -> None:
         "constants": f"{sizes.constants} bytes",
         "code": f"{sizes.code} bytes (this machine's compiler, -Os)",
         "multiply-accumulates": str(planned.macs),
+        **{f"{target}, simulated": text for target, text in on_chips.items()},
     }.items():
         table.add_row(name, value)
     console.print(table)
     console.print("the C is in " + " ".join(str(path) for path in files))
-    if not (np.array_equal(in_torch, in_numpy) and np.array_equal(in_numpy, in_c)):
+    if disagree:
         raise SystemExit("error: the places disagree")
 
 
