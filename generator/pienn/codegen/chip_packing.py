@@ -45,37 +45,37 @@ def _p4_fully_connected(arrays: Arrays, fields: Fields, _: tuple[int, int]) -> t
     return {"blocks": p4.fully_connected_blocks(_filter(arrays), fields["depth"])}, fields
 
 
-def _s3_conv2d(arrays: Arrays, fields: Fields, x_range: tuple[int, int]) -> tuple[Arrays, Fields]:
-    window, channels = (fields["kernel_height"], fields["kernel_width"]), fields["x"]["channels"]
+def s3_packed(kernel: str, arrays: Arrays, fields: Fields, x_range: tuple[int, int]) -> s3.Packed | None:
+    """The records of a call of the ESP32-S3's kernels with the proof of each; None for kernels without records."""
+    if kernel not in ("conv2d_s8", "depthwise_conv2d_s8", "fully_connected_s8"):
+        return None
+    clamp = fields["minimum"], fields["maximum"]
+    if kernel == "fully_connected_s8":
+        return s3.fully_connected_blocks(_filter(arrays), fields["depth"], x_range, clamp)
+    window = fields["kernel_height"], fields["kernel_width"]
+    if kernel == "depthwise_conv2d_s8":
+        width, dilation = fields["y"]["width"], fields["dilation_x"]
+        return s3.depthwise_blocks(_filter(arrays), window, width, dilation, x_range, clamp)
     layout = s3.Layout(fields["x"]["pixel_stride"], fields["stride_x"], fields["dilation_x"])
-    clamp = fields["minimum"], fields["maximum"]
-    return {
-        "blocks": s3.conv2d_blocks(_filter(arrays), window, channels, layout, x_range, clamp).blocks
-    }, fields
+    return s3.conv2d_blocks(_filter(arrays), window, fields["x"]["channels"], layout, x_range, clamp)
 
 
-def _s3_depthwise_conv2d(arrays: Arrays, fields: Fields, x_range: tuple[int, int]) -> tuple[Arrays, Fields]:
-    window, clamp = (fields["kernel_height"], fields["kernel_width"]), (fields["minimum"], fields["maximum"])
-    width, dilation = fields["y"]["width"], fields["dilation_x"]
-    return {
-        "blocks": s3.depthwise_blocks(_filter(arrays), window, width, dilation, x_range, clamp).blocks
-    }, fields
+def _s3_records(kernel: str) -> Rule:
+    def rule(arrays: Arrays, fields: Fields, x_range: tuple[int, int]) -> tuple[Arrays, Fields]:
+        packed = s3_packed(kernel, arrays, fields, x_range)
+        assert packed is not None
+        return {"blocks": packed.blocks}, fields
 
-
-def _s3_fully_connected(arrays: Arrays, fields: Fields, x_range: tuple[int, int]) -> tuple[Arrays, Fields]:
-    clamp = fields["minimum"], fields["maximum"]
-    return {
-        "blocks": s3.fully_connected_blocks(_filter(arrays), fields["depth"], x_range, clamp).blocks
-    }, fields
+    return rule
 
 
 RULES: dict[tuple[str, str], Rule] = {
     ("p4", "conv2d_s8"): _p4_conv2d,
     ("p4", "depthwise_conv2d_s8"): _p4_depthwise_conv2d,
     ("p4", "fully_connected_s8"): _p4_fully_connected,
-    ("s3", "conv2d_s8"): _s3_conv2d,
-    ("s3", "depthwise_conv2d_s8"): _s3_depthwise_conv2d,
-    ("s3", "fully_connected_s8"): _s3_fully_connected,
+    ("s3", "conv2d_s8"): _s3_records("conv2d_s8"),
+    ("s3", "depthwise_conv2d_s8"): _s3_records("depthwise_conv2d_s8"),
+    ("s3", "fully_connected_s8"): _s3_records("fully_connected_s8"),
 }
 """(version, kernel) -> rule; kernels without one take the reference's constants."""
 

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from pienn.codegen import packing
-from pienn.codegen.chip_packing import chip_parameters
+from pienn.codegen.chip_packing import chip_parameters, s3_packed
 from pienn.errors import PiennError
 from pienn.ir.dialect import PiennOp, encoding_of
 from pienn.ir.graph import Graph
 from pienn.plan.plan import Call, Plan
+from pienn.plan.qacc_proof import Proof
 from pienn.plan.views import View
 
 RANK = 4
@@ -56,6 +57,15 @@ def settled(plan: Plan) -> Plan:
                 call = replace(call, version="ref", why=f"reference: {error}")
         calls.append(call)
     return replace(plan, calls=tuple(calls))
+
+
+def qacc_proofs(graph: Graph, call: Call) -> list[tuple[str, Proof]]:
+    """(body, proof) of each block of 16 outputs of a call on the ESP32-S3; empty for kernels that need no proof."""
+    if call.version != "s3":
+        return []
+    given = BY_KERNEL[call.kernel.name](graph, call)
+    packed = s3_packed(call.kernel.name, given.arrays, given.fields, _range(call))
+    return packed.chosen if packed else []
 
 
 def _range(call: Call) -> tuple[int, int]:
