@@ -7,12 +7,15 @@ from dataclasses import dataclass
 
 from pienn.errors import PiennError
 from pienn.isa.object import Image, Segment
+from pienn.sim.line_numbers import source_lines
 
 MACHINES = {243: "esp32p4", 94: "esp32s3"}
 _EXECUTABLE = 2
 _LOAD = 1
 _CODE = 4  # SHF_EXECINSTR
 _FUNCTION = 2  # STT_FUNC
+_COMPRESSED = 1 << 11  # SHF_COMPRESSED
+_CODE_STEP = {"esp32p4": 2, "esp32s3": 1}  # bytes between places where an instruction may start
 MAXIMUM_SEGMENT = 64 << 20  # bytes; the chips address no larger memory
 
 
@@ -36,14 +39,20 @@ def read_elf(data: bytes, name: str = "<elf>") -> Executable:
         raise PiennError(f"{name}: not a linked executable; link it first")
     if machine not in MACHINES:
         raise PiennError(f"{name}: made for another processor (ELF machine {machine})")
-    size, count, section_size, section_count, _ = struct.unpack_from("<HHHHH", data, 42)
+    size, count, section_size, section_count, names_index = struct.unpack_from("<HHHHH", data, 42)
     try:
         segments = _segments(name, data, program_at, size, count)
         symbols, functions = _symbols(data, section_at, section_size, section_count)
     except (struct.error, IndexError) as error:
         raise PiennError(f"{name}: damaged ELF file: {error}") from error
+    debug = _debug_sections(data, section_at, section_size, section_count, names_index)
     return Executable(
-        tuple(segments), symbols, entry=entry, target=MACHINES[machine], functions=frozenset(functions)
+        tuple(segments),
+        symbols,
+        lines=source_lines(debug, _CODE_STEP[MACHINES[machine]]),
+        entry=entry,
+        target=MACHINES[machine],
+        functions=frozenset(functions),
     )
 
 
@@ -64,6 +73,21 @@ def _segments(name: str, data: bytes, at: int, size: int, count: int) -> list[Se
         found.append(Segment(f"segment {index}", run, content, in_memory, letters))
         if stored != run and in_file:
             found.append(Segment(f"segment {index} as stored", stored, content, in_file, "a"))
+    return found
+
+
+def _debug_sections(data: bytes, at: int, size: int, count: int, names_index: int) -> dict[str, bytes]:
+    """The content of the sections of debug information, by name; those that are damaged or compressed left out."""
+    found: dict[str, bytes] = {}
+    try:
+        headers = [struct.unpack_from("<10I", data, at + index * size) for index in range(count)]
+        names = data[headers[names_index][4] :][: headers[names_index][5]]
+        for header in headers:
+            name = names[header[0] : names.index(0, header[0])].decode("utf-8", "replace")
+            if name.startswith(".debug_") and not header[2] & _COMPRESSED:
+                found[name] = data[header[4] : header[4] + header[5]]
+    except (struct.error, IndexError, ValueError):
+        pass
     return found
 
 
