@@ -1,0 +1,263 @@
+"""One planned call on the simulated chip and on the reference: what may differ, and what differs."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from checker_draw import Case
+
+from pienn.codegen.native import reference_library
+from pienn.codegen.parameters import Parameters, parameters_of
+from pienn.codegen.structs import struct_bytes
+from pienn.component import component_folder
+from pienn.errors import PiennError
+from pienn.isa.assembler import assemble
+from pienn.plan.layout import LANES, whole_vectors
+from pienn.plan.plan import Call, Plan, plan
+from pienn.plan.views import View
+from pienn.sim.machine import Machine, Result
+
+READ_AHEAD = 48  # PIENN_READ_AHEAD of include/pienn/tensor.h
+VERSIONS = {"esp32p4": "p4", "esp32s3": "s3"}
+LONGEST = 20_000_000  # instructions: more is an endless loop
+SHOWN = 8  # differing bytes of a report
+_NUMBERS = re.compile(r"-?\d+")
+
+Memory = dict[str, np.ndarray]
+"""Storage -> its bytes."""
+
+
+@dataclass(frozen=True)
+class Chip:
+    """A target and, of the ESP32-P4, its revision; `sources` holds its assembly."""
+
+    target: str
+    revision: int = 3
+    sources: Path | None = None
+
+    @property
+    def folder(self) -> Path:
+        return self.sources or component_folder() / "src_asm" / self.target
+
+
+@cache
+def machine_with(chip: Chip, kernel: str) -> Machine:
+    """A machine with the kernel's code."""
+    machine = Machine(chip.target, revision=chip.revision)
+    source = chip.folder / f"{kernel}.S"
+    machine.load(assemble(source, chip.target, revision=chip.revision, include=[chip.folder]))
+    return machine
+
+
+class Mismatch(PiennError):
+    """A kernel did not do what the reference does."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A call that agreed with the reference."""
+
+    call: Call
+    result: Result
+
+
+def checked_calls(
+    case: Case, chip: Chip, run: Callable[..., Result] = Machine.call
+) -> tuple[list[Checked], list[str]]:
+    """Calls of the case's kernel that agreed; and why others are the reference's. Raises Mismatch or SimulationStop.
+
+    `run` takes the place of Machine.call.
+    """
+    planned = plan(case.graph, chip.target)
+    random = np.random.default_rng(case.seed)
+    memory = _memory(planned, case, random)
+    checked, refused = [], []
+    for call in planned.calls:
+        before = {name: memory[name].copy() for name in _storages(call)}
+        _run_reference(planned, call, memory)
+        if call.kernel.name != case.kernel:
+            continue
+        if call.version == "ref":
+            refused.append(call.why)
+            continue
+        try:
+            parameters = parameters_of(planned.graph, call)
+        except PiennError as error:
+            refused.append(f"not packed: {_NUMBERS.sub('n', str(error))}")
+            continue
+        given = _Given(planned, call, chip, parameters, before, memory[call.writes.storage])
+        checked.append(Checked(call, _compare(given, random, run)))
+    return checked, refused
+
+
+def _storages(call: Call) -> set[str]:
+    return {view.storage for view in (*call.reads, call.writes)}
+
+
+def _memory(planned: Plan, case: Case, random: np.random.Generator) -> Memory:
+    """Noise wherever the network has not put anything: surplus lanes and gaps may hold all there is."""
+    memory: Memory = {}
+    for storage, kind in planned.storages.items():
+        if kind == "input":
+            memory[storage] = case.inputs[int(storage.split(":")[1])].reshape(-1).copy()
+        elif kind == "constant":
+            memory[storage] = planned.graph.weights[storage.split(":", 1)[1]].reshape(-1).view(np.int8).copy()
+        else:
+            memory[storage] = random.integers(-128, 128, planned.sizes[storage]).astype(np.int8)
+    return memory
+
+
+def _run_reference(planned: Plan, call: Call, memory: Mapping[str, np.ndarray]) -> None:
+    """The reference layer in the same layout."""
+    parameters = parameters_of(planned.graph, replace(call, version="ref"))
+    pointers = [memory[view.storage].ctypes.data + view.offset for view in (*call.reads, call.writes)]
+    if call.margins is not None:
+        pointers = [0, memory[call.writes.storage].ctypes.data]
+    arrays = {name: np.ascontiguousarray(array) for name, array in parameters.arrays.items()}
+    addresses = {name: array.ctypes.data for name, array in arrays.items()}
+    struct = struct_bytes(call.kernel.name, addresses, parameters.fields, ctypes.sizeof(ctypes.c_void_p))
+    function = getattr(reference_library(), f"pienn_{call.kernel.name}_ref")
+    function.restype = None
+    function(*(ctypes.c_void_p(pointer) for pointer in pointers), ctypes.c_char_p(struct))
+
+
+def _surplus(planned: Plan, call: Call) -> np.ndarray:
+    """Bytes of the result's storage that a kernel may write though they are no elements: lanes up to whole vectors."""
+    view = call.writes
+    size = planned.sizes[view.storage]
+    allowed = np.zeros(size, bool)
+    if planned.storages[view.storage] != "arena" or call.margins is not None:
+        return allowed
+    channels = view.shape[-1]
+    if len(view.shape) == 3 and view.strides[1] % LANES == 0:
+        lanes = np.arange(channels, whole_vectors(channels))
+        rows, columns = (np.arange(n) * step for n, step in zip(view.shape[:2], view.strides))
+        allowed[view.offset + rows[:, None, None] + columns[None, :, None] + lanes] = True
+    elif view.contiguous and len(view.shape) != 3:
+        end = view.offset + view.bytes
+        allowed[end : whole_vectors(end)] = True
+    return allowed
+
+
+@dataclass(frozen=True)
+class _Given:
+    """A call to compare: the memory before it, and what its result's storage must hold afterwards."""
+
+    plan: Plan
+    call: Call
+    chip: Chip
+    parameters: Parameters
+    before: Memory
+    wanted: np.ndarray
+
+
+def _compare(given: _Given, random: np.random.Generator, run: Callable[..., Result]) -> Result:
+    """The chip's call on the same memory; every byte of the result's storage is compared."""
+    planned, call, chip, parameters = given.plan, given.call, given.chip, given.parameters
+    before, wanted = given.before, given.wanted
+    machine = machine_with(chip, call.kernel.name)
+    machine.release_buffers()
+    addresses: dict[str, int] = {}
+    writes = call.writes.storage
+    for storage in sorted(before):
+        addresses[storage] = _place(planned, call, machine, storage, before[storage], random)
+    pointers = {
+        name: machine.buffer(_followed(array.tobytes(), random), name=name, constant=True).address
+        for name, array in parameters.arrays.items()
+    }
+    struct = np.frombuffer(struct_bytes(call.kernel.name, pointers, parameters.fields), np.uint8)
+    struct_address = machine.buffer(
+        struct, name="parameters", constant=True, offset=4 * int(random.integers(4))
+    ).address
+    operands = [addresses[view.storage] + view.offset for view in call.reads] or [0]
+    target = addresses[writes] + (0 if call.margins is not None else call.writes.offset)
+    symbol = f"pienn_{call.kernel.name}_{VERSIONS[chip.target]}"
+    frame = _Frame(machine)
+    result = run(
+        machine, symbol, *operands, target, struct_address, max_instructions=LONGEST,
+        seed=int(random.integers(1 << 32)), before=frame.mark,
+    )  # fmt: skip
+    frame.check(symbol)
+    got = np.frombuffer(machine.read(addresses[writes], wanted.size), np.int8)
+    different = np.flatnonzero((got != wanted) & ~_surplus(planned, call))
+    if different.size:
+        raise Mismatch(_difference(call, different, got, wanted, before[writes]))
+    return result
+
+
+def _place(
+    planned: Plan,
+    call: Call,
+    machine: Machine,
+    storage: str,
+    content: np.ndarray,
+    random: np.random.Generator,
+) -> int:
+    """A storage in simulated memory: the arena's at whole vectors, the caller's arrays at any address."""
+    inside = planned.storages[storage] == "arena"
+    written = call.writes.storage == storage
+    readable = inside and any(view.storage == storage for view in call.reads)
+    data = _followed(content.tobytes(), random) if readable else content.view(np.uint8)
+    offset = 0 if inside else int(random.integers(LANES))
+    buffer = machine.buffer(data, name=storage, constant=not written, offset=offset)
+    return buffer.address
+
+
+def _followed(data: bytes, random: np.random.Generator) -> np.ndarray:
+    """Bytes, followed by noise that may be read."""
+    return np.frombuffer(data + random.bytes(READ_AHEAD), np.uint8)
+
+
+class _Frame:
+    """The bytes between the stack pointer and the top of the stack: the caller's."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine, self.content, self.start = machine, b"", machine.stack_top
+
+    def mark(self, machine: Machine) -> None:
+        if machine.target == "esp32s3":
+            self.start = machine.register("a1")
+            self.content = machine.read(self.start, machine.stack_top - self.start)
+
+    def check(self, symbol: str) -> None:
+        if self.machine.read(self.start, len(self.content)) != self.content:
+            raise Mismatch(f"{symbol}: wrote into its caller's stack frame")
+
+
+def _difference(
+    call: Call, different: np.ndarray, got: np.ndarray, wanted: np.ndarray, before: np.ndarray
+) -> str:
+    lines = [f"{call.kernel.name}: {different.size} of {wanted.size} bytes differ"]
+    for offset in different[:SHOWN]:
+        place = _element(call.writes, int(offset))
+        note = ", never written" if got[offset] == before[offset] else ""
+        lines.append(f"  byte {offset}{place}: {got[offset]} instead of {wanted[offset]}{note}")
+    return "\n".join(lines)
+
+
+def _element(view: View, offset: int) -> str:
+    """Which element of a view a byte is, or that it is none."""
+    rest, index = offset - view.offset, []
+    for size, stride in zip(view.shape, view.strides):
+        step, rest = divmod(rest, stride) if stride else (0, rest)
+        if not 0 <= step < size:
+            return " (no element)"
+        index.append(step)
+    return f" {index}" if rest == 0 else " (no element)"
+
+
+def registers(machine: Machine) -> str:
+    """All registers as the call left them."""
+    lines = [f"  pc {machine.pc:#010x} {machine.place(machine.pc)}"]
+    for name, values in machine.snapshot().items():
+        flat = values if values.ndim == 2 else values.reshape(1, -1) if values.itemsize == 1 else values
+        words = [row.tobytes()[::-1].hex() if np.ndim(row) else f"{int(row):08x}" for row in flat]
+        for start in range(0, len(words), 8):
+            lines.append(f"  {name}[{start}] " + " ".join(words[start : start + 8]))
+    return "\n".join(lines)
