@@ -12,7 +12,7 @@ from pienn.ir.dialect import encoding_of, shape_of
 from pienn.plan.assignment import Assignment
 from pienn.plan.kernel_list import read_kernels
 from pienn.plan.kernels import HALO
-from pienn.plan.layout import FEW_CHANNELS, LANES, WINDOWED, Margins, needed_margins, whole_vectors
+from pienn.plan.layout import LANES, WINDOWED, Margins, needed_margins, whole_vectors
 from pienn.plan.views import View
 
 if TYPE_CHECKING:
@@ -128,8 +128,9 @@ def refusal(call: Call, version: str) -> str | None:
         if call.writes.shape[-1] % LANES:
             return "rows that are not whole vectors"
         return _unserved_shifts(call) or _unaligned(images)
-    if name == "fully_connected_s8" and len(call.reads[0].shape) > 1 and call.reads[0].shape[-1] % LANES:
-        return "rows that are not whole vectors"
+    if name == "fully_connected_s8" and len(call.reads[0].shape) > 1:
+        if call.reads[0].shape[-1] % LANES or call.writes.shape[-1] % LANES:
+            return "rows that are not whole vectors"
     if name == "mean_s8":
         if call.kernel.reads != "image":
             return "axes that are not those of an image"
@@ -141,8 +142,8 @@ def refusal(call: Call, version: str) -> str | None:
 # channels, stride_x).
 FIRST_LAYERS: dict[str, tuple[tuple[int, int, int, int], ...]] = {
     "p4": ((3, 3, 3, 1), (3, 3, 3, 2), (0, 4, 1, 2), (0, 2, 2, 1)),
-    "s3": (),
 }
+"""The ESP32-S3 has a body for all of them."""
 
 
 def _unserved_first_layer(call: Call, version: str) -> str | None:
@@ -154,6 +155,8 @@ def _unserved_first_layer(call: Call, version: str) -> str | None:
     channels = view.shape[2]
     if view.offset % LANES or view.strides[0] % LANES or view.strides[1] != channels or dilation[1] != 1:
         return "an image that does not begin at whole vectors"
+    if version not in FIRST_LAYERS:
+        return None
     for known in FIRST_LAYERS[version]:
         if known[0] in (height, height % 2) and known[1:] == (width, channels, strides[1]):
             return None
@@ -167,11 +170,18 @@ LARGEST_SUM_SHIFT = 22  # constants times 2^shift fit int32
 
 
 def _unserved_shifts(call: Call) -> str | None:
-    """Exponents of the operands of add and sub that are too far apart for factors of 8 bits."""
-    if call.kernel.name not in ("add_s8", "sub_s8"):
+    """Exponents of elementwise operators that are too far apart for factors of 8 bits and constants of 32."""
+    op = call.op
+    y, operands = encoding_of(op.result).exponent, [encoding_of(value).exponent for value in op.operands]
+    if call.kernel.name in ("add_s8", "sub_s8"):
+        factor, shift = abs(operands[0] - operands[1]), y - min(operands)
+    elif call.kernel.name == "mul_s8":
+        factor, shift = 0, y - sum(operands)
+    elif call.kernel.name == "requantize_s8":
+        factor, shift = operands[0] - y, y - operands[0]
+    else:
         return None
-    a, b, y = (encoding_of(value).exponent for value in (*call.op.operands, call.op.result))
-    if abs(a - b) > LARGEST_FACTOR_SHIFT or y - min(a, b) > LARGEST_SUM_SHIFT:
+    if factor > LARGEST_FACTOR_SHIFT or shift > LARGEST_SUM_SHIFT:
         return "operands whose exponents are far apart"
     return None
 
