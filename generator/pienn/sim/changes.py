@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 
 PANE = 4  # registers by which an Xtensa window moves
 # Parts of the state that only repeat what others say, or that no program can see.
-HIDDEN = frozenset({"ar", "pane_mask", "window_limit", "spills", "fills", "pie_enable", "loop_enable"})
+HIDDEN = frozenset(
+    {"ar", "pane_mask", "window_limit", "spills", "fills", "windowstart", "pie_enable", "loop_enable"}
+)
 LARGEST_WATCHED = 1 << 18  # bytes of buffers compared around a step
 SIGNED_40 = frozenset({"xacc", "accx", "acc"})
 LOOP_PARTS = ("start", "end", "count")
@@ -88,18 +91,27 @@ def changes_since(machine: Machine, before: Moment, lane_type: str) -> tuple[Cha
     found: list[Change] = []
     after = machine.snapshot()
     names = register_names(machine)
-    for part, new in after.items():
-        if part in HIDDEN or (part == "windowstart" and "windowbase" in after):
-            continue
-        old = _old_window(before.state, after) if part == "a" else before.state[part]
-        for index in np.flatnonzero([not np.array_equal(a, b) for a, b in zip(old, new)]):
-            texts = (show(part, value[index], lane_type) for value in (old, new))
-            found.append(Change(names[part, int(index)], *texts))
+    for part, index in changed_places(before.state, after):
+        old = _old_part(part, before.state, after)[index]
+        texts = (show(part, value, lane_type) for value in (old, after[part][index]))
+        found.append(Change(names[part, index], *texts))
     for (address, name), old_bytes in before.buffers.items():
         new_bytes = machine.read(address, len(old_bytes))
         if new_bytes != old_bytes:
             found.append(_buffer_change(name, old_bytes, new_bytes, lane_type))
     return tuple(found)
+
+
+def changed_places(before: dict[str, np.ndarray], after: dict[str, np.ndarray]) -> Iterator[tuple[str, int]]:
+    """Field and index of every register that differs between two snapshots."""
+    for part, new in after.items():
+        if part in HIDDEN:
+            continue
+        old = _old_part(part, before, after)
+        if not np.array_equal(old, new):
+            for index in range(len(new)):
+                if not np.array_equal(old[index], new[index]):
+                    yield part, index
 
 
 def register_names(machine: Machine) -> dict[tuple[str, int], str]:
@@ -147,10 +159,10 @@ def lane_text(data: bytes, lane_type: str) -> str:
     return "[" + " ".join(f"{value:.6g}" if lane_type == "f32" else str(value) for value in values) + "]"
 
 
-def _old_window(before: dict[str, np.ndarray], after: dict[str, np.ndarray]) -> np.ndarray:
-    """What the registers now visible held before, for a window that may have moved."""
-    if "windowbase" not in before:
-        return before["a"]
+def _old_part(part: str, before: dict[str, np.ndarray], after: dict[str, np.ndarray]) -> np.ndarray:
+    """What the registers of a part held before; for a window that may have moved, what those now visible held."""
+    if part != "a":
+        return before[part]
     size = PANE * (int(before["pane_mask"][0]) + 1)
     visible = np.arange(len(before["a"]))
     file = before["ar"].copy()
