@@ -450,3 +450,61 @@ def test_copies_agree_with_the_reference_and_read_nothing_else(library) -> None:
         machine.call("pienn_copy_s8_p4", source, target, parameters)
         wanted = run_reference(library, "copy_s8", [x], sizes[1], fields, {})
         np.testing.assert_array_equal(target.value, wanted, err_msg=str(fields))
+
+
+@pytest.mark.parametrize("revision", [1, 3])
+def test_maxima_agree_with_the_reference(library, revision) -> None:
+    rng = np.random.default_rng(revision)
+    for width in (1, 2, 5):
+        for channels in (5, 16, 20, 32, 48):
+            for kernel in ((2, 2), (3, 3), (1, 1), (2, 5)):
+                for stride, dilation in (((2, 2), (1, 1)), ((1, 3), (1, 2))):
+                    fields = window_fields(
+                        (3, width), kernel, stride, dilation, channels, channels, (0, 0), 0, 0
+                    )
+                    for name in ("padding_value", "minimum", "maximum"):
+                        del fields[name]
+                    x = values(rng, bytes_of(fields["x"]), False)
+                    view = fields["y"]
+                    simple(library, "max_pool2d_s8", [x], bytes_of(view), fields, revision, elements(view))
+
+
+def test_max_pool2d_is_as_fast_as_promised(library) -> None:
+    fields = window_fields((16, 16), (2, 2), (2, 2), (1, 1), 32, 32, (0, 0), 0, 0)
+    for name in ("padding_value", "minimum", "maximum"):
+        del fields[name]
+    x = values(np.random.default_rng(0), bytes_of(fields["x"]), False)
+    assert simple(library, "max_pool2d_s8", [x], bytes_of(fields["y"]), fields) / (16 * 16 * 32) <= 0.45
+
+
+@pytest.mark.parametrize("revision", [1, 3])
+def test_products_agree_with_the_reference(library, revision) -> None:
+    rng = np.random.default_rng(revision)
+    shape, strides = [2, 3, 2, 64], [480, 160, 80, 1]
+    for shift in (0, 1, 7, 22):
+        for zero_points in ((0, 0, 0), (-128, -128, -128), (0, -128, 0), (-128, 0, -128)):
+            fields = dict(zip(("a_zero_point", "b_zero_point", "y_zero_point"), zero_points))
+            fields |= {"shape": shape, "shift": shift, "minimum": -100, "maximum": 127}
+            fields |= {f"{name}_strides": strides for name in "aby"}
+            operands = [values(rng, 960, rails) for rails in (False, shift == 22)]
+            simple(library, "mul_s8", operands, 960, fields, revision)
+
+
+@pytest.mark.parametrize("revision", [1, 3])
+def test_requantize_and_lut_agree_with_the_reference(library, revision) -> None:
+    rng = np.random.default_rng(revision)
+    for channels in (1, 16, 21, 64):
+        view = image(2, 3, channels, 0, 16)
+        x = values(rng, bytes_of(view), False)
+        table = rng.integers(-128, 128, 256).astype(np.int8)
+        used = elements(view)
+        got, _ = run_simulated(
+            "lut_s8", revision, [x], bytes_of(view), {"x": view, "y": view}, {"table": table}
+        )
+        np.testing.assert_array_equal(got[used], table[x[used].astype(np.int32) + 128])
+        for left_shift, shift in ((0, 0), (0, 1), (0, 22), (6, 0)):
+            for zero_points in ((0, 0), (-128, -128), (0, -128), (-128, 0)):
+                fields = dict(zip(("x_zero_point", "y_zero_point"), zero_points))
+                fields |= {"x": view, "y": view, "left_shift": left_shift, "shift": shift}
+                fields |= {"minimum": -100, "maximum": 90}
+                simple(library, "requantize_s8", [x], bytes_of(view), fields, revision, used)

@@ -172,15 +172,15 @@ LARGEST_SUM_SHIFT = 22  # constants times 2^shift fit int32
 def _unserved_shifts(call: Call) -> str | None:
     """Exponents of elementwise operators that are too far apart for factors of 8 bits and constants of 32."""
     op = call.op
+    if call.kernel.name == "lut_s8":
+        return None
     y, operands = encoding_of(op.result).exponent, [encoding_of(value).exponent for value in op.operands]
     if call.kernel.name in ("add_s8", "sub_s8"):
         factor, shift = abs(operands[0] - operands[1]), y - min(operands)
     elif call.kernel.name == "mul_s8":
         factor, shift = 0, y - sum(operands)
-    elif call.kernel.name == "requantize_s8":
-        factor, shift = operands[0] - y, y - operands[0]
     else:
-        return None
+        factor, shift = operands[0] - y, y - operands[0]
     if factor > LARGEST_FACTOR_SHIFT or shift > LARGEST_SUM_SHIFT:
         return "operands whose exponents are far apart"
     return None
