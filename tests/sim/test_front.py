@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -11,9 +13,10 @@ from pienn.isa.table import load
 from pienn.sim.explain import explain
 from pienn.sim.lanes import bytes_of, lanes_of
 from pienn.sim.machine import Machine
-from pienn.sim.native import Check
+from pienn.sim.native import Check, Stop
 from pienn.sim.picture import Picture
 from pienn.sim.stops import SimulationStop
+from pienn.sim.trace import Tracer
 
 KERNELS = {
     "esp32p4": """
@@ -141,7 +144,7 @@ def test_a_step_says_what_it_changed(target: str) -> None:
     assert {change.name for change in step.changes} == {"q0", pointer}
     after = next(change.after for change in step.changes if change.name == "q0")
     assert after == "[" + " ".join(map(str, x[:16])) + "]"
-    assert f"q0: [{''}" in str(step) and f" -> {after}" in str(step) and "(1 cycle)" in str(step)
+    assert f"] -> {after}" in str(step) and "    q0: [" in str(step) and "(1 cycle)" in str(step)
     machine.step()
     stored = machine.step(lanes="s16").changes
     assert any(c.name == "out[0:16]" and c.before == "[0 0 0 0 0 0 0 0]" for c in stored)
@@ -198,6 +201,19 @@ def test_a_step_that_cannot_be_done_raises_with_the_line() -> None:
         machine.step()
 
 
+def test_a_trace_of_a_call_says_what_each_instruction_changed(tmp_path: Path) -> None:
+    machine, x = started("esp32s3")
+    path = tmp_path / "trace.txt"
+    with Tracer(machine, path) as tracer:
+        assert tracer.run(1000) == Stop.RETURNED
+    lines = path.read_text().splitlines()
+    assert len(lines) == machine.instructions and int(lines[-1].split()[0]) == machine.cycles
+    loads = [line for line in lines if "ee.vld.128.ip q0, a2, 16" in line]
+    for start, line in zip((0, 16, 32), loads, strict=True):
+        assert f"q0={x[start : start + 16].tobytes()[::-1].hex()}" in line
+    assert "bnez a4, again" in lines[-2] and "=" not in lines[-2]
+
+
 # ---------------------------------------------------------------------------------------------- words
 
 
@@ -249,14 +265,12 @@ def test_registers_are_shown_in_text_and_html(target: str) -> None:
     machine, _ = started(target)
     machine.set_lanes("q3", np.arange(8), "s16")
     machine.set_lanes("qacc", 7, {"esp32p4": "s64", "esp32s3": "s40"}[target])
-    accumulator = {"esp32p4": "xacc", "esp32s3": "accx"}[target]
+    accumulator, stack = {"esp32p4": ("xacc", "sp"), "esp32s3": ("accx", "a1")}[target]
     machine.set_lanes(accumulator, -5, "s40")
     shown = machine.registers("s16")
     text = str(shown)
     assert "q3 [0 1 2 3 4 5 6 7]" in text and "QACC [7 7 7 7 7 7 7 7]" in text
-    assert f"{accumulator.upper()} -5" in text and f"sp {machine.register('sp'):08x}" in text.replace(
-        "a1", "sp"
-    )
+    assert f"{accumulator.upper()} -5" in text and f"{stack} {machine.register('sp'):08x}" in text
     assert "<code>[0 1 2 3 4 5 6 7]</code>" in shown._repr_html_()
     assert "<table>" in machine._repr_html_() and target in repr(machine)
 
@@ -296,7 +310,7 @@ def test_memory_is_an_image() -> None:
     assert "\x1b[38;5;232;48;5;" in coloured and coloured.count("▀") == 4
 
 
-def test_the_png_holds_the_pixels(tmp_path) -> None:
+def test_the_png_holds_the_pixels(tmp_path: Path) -> None:
     matplotlib = pytest.importorskip("matplotlib.image")
     values = np.arange(12, dtype=np.int16).reshape(3, 4)
     path = tmp_path / "picture.png"
