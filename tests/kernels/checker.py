@@ -9,7 +9,7 @@ import argparse
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from checker_call import Checked, Chip, checked_calls, machine_with, registers
@@ -18,6 +18,7 @@ from checker_draw import BUILD, draw_case
 from pienn.errors import PiennError
 from pienn.plan.chips import versions
 from pienn.plan.issue_bound import issue_bound
+from pienn.sim.machine import Machine, Result
 
 CHIPS = (Chip("esp32p4", 3), Chip("esp32p4", 1), Chip("esp32s3"))
 
@@ -51,14 +52,16 @@ class Tally:
     """Seeds whose fields make no valid network."""
 
 
-def check_case(chip: Chip, kernel: str, seed: int, tally: Tally) -> list[Checked]:
-    """The calls of one case that agreed; raises CaseFailed."""
+def check_case(
+    chip: Chip, kernel: str, seed: int, tally: Tally, run: Callable[..., Result] = Machine.call
+) -> list[Checked]:
+    """The calls of one case that agreed; raises CaseFailed. `run` takes the place of Machine.call."""
     case = draw_case(kernel, seed)
     if case is None:
         tally.empty += 1
         return []
     try:
-        checked, refused = checked_calls(case, chip)
+        checked, refused = checked_calls(case, chip, run)
     except PiennError as error:
         fields = " ".join(f"{name}={value}" for name, value in case.fields.items())
         text = f"{error}\n  {fields}\n{registers(machine_with(chip, kernel))}\n{rerun(chip, kernel, seed)}"

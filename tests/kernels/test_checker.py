@@ -5,13 +5,13 @@ from __future__ import annotations
 import checker_call
 import numpy as np
 import pytest
-from checker import CHIPS, check, chip_kernels, main, rerun
+from checker import CHIPS, Tally, check, check_case, chip_kernels, main, rerun
 from checker_call import Chip, checked_calls
 from checker_draw import BUILD, DATA, draw_case
+from disturbance import disturbed_call
 
 from pienn.isa.assembler import assemble
 from pienn.sim.machine import Machine
-from pienn.sim.stops import SimulationStop
 
 SEEDS = range(40)
 CALLS = [(chip, kernel) for chip in CHIPS for kernel in chip_kernels(chip.target)]
@@ -84,29 +84,13 @@ def test_registers_hold_noise_before_a_call_and_its_seed_does_not_matter(chip: C
 @pytest.mark.parametrize("kernel", chip_kernels("esp32p4"))
 def test_another_tasks_rounding_does_not_reach_results_of_revision_1(kernel: str) -> None:
     """CFG is not saved over a task switch there: whenever it changes, the result must be the same."""
-    disturbed = 0
-    random = np.random.default_rng(7)
-
-    def run(machine: Machine, symbol, *arguments, **options):
-        nonlocal disturbed
-        plain = machine.call(symbol, *arguments, **options)
-        at = int(plain.instructions * random.uniform(0.1, 0.9))
-        try:
-            machine.call(symbol, *arguments, **{**options, "max_instructions": at})
-        except SimulationStop:
-            machine.state("cfg")[0] = int(random.integers(1, 7)) << 4
-            machine.run()
-            disturbed += 1
-        return plain
-
-    chip = Chip("esp32p4", 1)
-    for seed in range(12):
+    run = disturbed_call(7)
+    for seed in range(24):
         case = draw_case(kernel, seed)
-        fields = {} if case is None else case.fields
-        if case is None or fields.get("in_place", "none") != "none":
+        if case is None or case.fields.get("in_place", "none") != "none":
             continue  # run twice, it would read its own result
-        checked_calls(case, chip, run)
-    assert disturbed
+        check_case(Chip("esp32p4", 1), kernel, seed, Tally(), run)
+    assert run.times
 
 
 EVERYWHERE = ("conv2d_s8", "copy_s8", "halo_s8", "fully_connected_s8")
