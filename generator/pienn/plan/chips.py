@@ -121,20 +121,20 @@ def refusal(call: Call, version: str) -> str | None:
     if name in ("depthwise_conv2d_s8", "max_pool2d_s8"):
         return _unaligned(images)
     if name == "avg_pool2d_s8":
-        return _unserved_average(call) or _unaligned(images)
+        return _unserved_average(call, version) or _unaligned(images)
     if name in ELEMENTWISE:
         if any(view.shape != call.writes.shape for view in call.reads):
             return "operands of different shapes"
         if call.writes.shape[-1] % LANES:
             return "rows that are not whole vectors"
-        return _unserved_shifts(call) or _unaligned(images)
-    if name == "fully_connected_s8" and len(call.reads[0].shape) > 1:
-        if call.reads[0].shape[-1] % LANES or call.writes.shape[-1] % LANES:
-            return "rows that are not whole vectors"
+        return _unserved_shifts(call, version) or _unaligned(images)
+    vectors = (call.reads[0], call.writes) if name == "fully_connected_s8" else ()
+    if any(len(view.shape) > 1 and view.shape[-1] % LANES for view in vectors):
+        return "rows that are not whole vectors"
     if name == "mean_s8":
         if call.kernel.reads != "image":
             return "axes that are not those of an image"
-        return _unserved_average(call) or _unaligned(images)
+        return _unserved_average(call, version) or _unaligned(images)
     return None
 
 
@@ -166,10 +166,10 @@ def _unserved_first_layer(call: Call, version: str) -> str | None:
 
 
 LARGEST_FACTOR_SHIFT = 6  # 2^6 is an int8
-LARGEST_SUM_SHIFT = 22  # constants times 2^shift fit int32
+LARGEST_SUM_SHIFT = {"p4": 22, "s3": 11}  # constants times 2^shift fit int32, or 20 bits
 
 
-def _unserved_shifts(call: Call) -> str | None:
+def _unserved_shifts(call: Call, version: str) -> str | None:
     """Exponents of elementwise operators that are too far apart for factors of 8 bits and constants of 32."""
     op = call.op
     if call.kernel.name == "lut_s8":
@@ -188,17 +188,21 @@ def _unserved_shifts(call: Call) -> str | None:
 
 SMALLEST_AVERAGE_SHIFT = -5  # a factor of 2 * 2^5 is an int8
 LARGEST_DIVISOR = 1 << 20  # times 2^9 fits int32
+LARGEST_SUM = 2000  # elements whose sum the ESP32-S3 holds in 20 bits
 
 
-def _unserved_average(call: Call) -> str | None:
+def _unserved_average(call: Call, version: str) -> str | None:
     """Exponents or windows of averages that do not fit the kernels' constants."""
     op = call.op
     shift = encoding_of(op.result).exponent - encoding_of(op.operands[0]).exponent
-    count = prod(call.reads[0].shape[:2])
+    count = summed = prod(call.reads[0].shape[:2])
     if call.kernel.name == "avg_pool2d_s8":
         kernel: Any = op.parameters["kernel"]
         divisor: Any = op.parameters["divisor"]
-        count = divisor or kernel[0] * kernel[1]
+        summed = kernel[0] * kernel[1]
+        count = divisor or summed
+    if version == "s3" and summed > LARGEST_SUM:
+        return "an average over more elements than 20 bits can sum"
     if shift < SMALLEST_AVERAGE_SHIFT or count << max(shift, 0) > LARGEST_DIVISOR:
         return "an average whose exponent or size is out of range"
     return None
