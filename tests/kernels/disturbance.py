@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+
 from pienn.sim.machine import Machine, Result
 from pienn.sim.native import Stop
 from pienn.sim.stops import Clobbered, SimulationStop
