@@ -60,11 +60,12 @@ def check_case(
     if case is None:
         tally.empty += 1
         return []
+    machine = machine_with(chip, kernel)
     try:
         checked, refused = checked_calls(case, chip, run)
     except PiennError as error:
         fields = " ".join(f"{name}={value}" for name, value in case.fields.items())
-        text = f"{error}\n  {fields}\n{registers(machine_with(chip, kernel))}\n{rerun(chip, kernel, seed)}"
+        text = f"{error}\n  {fields}\n{registers(machine)}\n{rerun(chip, kernel, seed)}"
         raise CaseFailed(text) from error
     tally.checked += len(checked)
     tally.cycles += sum(done.result.cycles for done in checked)
