@@ -10,7 +10,7 @@ import pytest
 from pienn.errors import PiennError
 from pienn.isa.assembler import assemble
 from pienn.sim.machine import GUARD_BYTES, Machine
-from pienn.sim.native import Check, Stop
+from pienn.sim.native import Check
 
 HEAD = ".option norvc\n.text\n.global f\nf:\n"
 
