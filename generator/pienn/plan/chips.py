@@ -181,7 +181,7 @@ def _unserved_shifts(call: Call, version: str) -> str | None:
         factor, shift = 0, y - sum(operands)
     else:
         factor, shift = operands[0] - y, y - operands[0]
-    if factor > LARGEST_FACTOR_SHIFT or shift > LARGEST_SUM_SHIFT:
+    if factor > LARGEST_FACTOR_SHIFT or shift > LARGEST_SUM_SHIFT[version]:
         return "operands whose exponents are far apart"
     return None
 
