@@ -65,3 +65,52 @@ def test_copies_agree_with_the_reference_and_read_nothing_else(library) -> None:
         machine.call("pienn_copy_s8_s3", source, target, parameters)
         wanted = run_reference(library, "copy_s8", [x], y.size, fields, {})
         np.testing.assert_array_equal(target.value, wanted, err_msg=str(fields))
+
+
+def add_or_sub(library, kernel, shape, shifts, zero_points, clamp, seed, in_place, gap=0) -> int:
+    """Cycles of an add_s8 or sub_s8 that agrees with the reference; rows of the last axis are `gap` bytes apart."""
+    rng = np.random.default_rng(seed)
+    strides, step = [0, 0, 0, 1], shape[3] + gap
+    for axis in (2, 1, 0):
+        strides[axis], step = step, step * shape[axis]
+    a, b = values(rng, step, seed % 3 == 0), values(rng, step, seed % 3 == 0)
+    fields = {
+        "shape": shape,
+        "a_strides": strides,
+        "b_strides": [strides[0], strides[1], strides[2] * (seed % 2), 1],
+        "y_strides": strides,
+        "minimum": clamp[0],
+        "maximum": clamp[1],
+        **dict(zip(("a_shift", "b_shift", "shift"), shifts)),
+        **dict(zip(("a_zero_point", "b_zero_point", "y_zero_point"), zero_points)),
+    }
+    machine = machine_with(kernel)
+    machine.release_buffers()
+    ahead = np.zeros(16, np.int8)
+    first, second = (machine.buffer(np.concatenate([operand, ahead])) for operand in (a, b))
+    y = first if in_place else machine.buffer(np.full(step, 0x77, np.int8))
+    words = np.array(words_of(kernel, fields), np.int64) & 0xFFFFFFFF
+    parameters = machine.buffer(words.astype(np.uint32), constant=True)
+    cycles = machine.call(f"pienn_{kernel}_s3", first, second, y, parameters).cycles
+    wanted = a.copy() if in_place else np.full(step, 0x77, np.int8)
+    library.call(kernel, [a.ctypes.data, b.ctypes.data, wanted.ctypes.data], fields)
+    np.testing.assert_array_equal(y.value[:step], wanted, err_msg=f"{kernel} {seed} {fields}")
+    return cycles
+
+
+@pytest.mark.parametrize("kernel", ["add_s8", "sub_s8"])
+def test_add_and_sub_agree_with_the_reference(library, kernel) -> None:
+    seed = 0
+    for shape, gap in (([1, 1, 1, 16], 0), ([2, 3, 2, 64], 16), ([1, 2, 1, 144], 0)):
+        for a_shift, b_shift in ((0, 0), (1, 0), (0, 3), (6, 0), (0, 6)):
+            for shift in (0, 1, 4, 11, 12, 14, 15, 16, 22):
+                for zero_points in ((0, 0, 0), (-128, -128, -128), (0, -128, 0), (0, 0, -128)):
+                    seed += 1
+                    shifts, clamp = (a_shift, b_shift, shift), ((-128, 127), (-30, 40))[seed % 2]
+                    add_or_sub(library, kernel, shape, shifts, zero_points, clamp, seed, seed % 4 == 0, gap)
+
+
+def test_add_is_as_fast_as_promised(library) -> None:
+    shape = [1, 1, 1, 16384]
+    cycles = add_or_sub(library, "add_s8", shape, (0, 1, 2), (0, 0, 0), (-128, 127), 1, False)
+    assert cycles / 16384 <= 0.36

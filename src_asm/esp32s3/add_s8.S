@@ -1,0 +1,4 @@
+/* add_s8 for the ESP32-S3: contract, ways and registers in sum.inc. */
+#include "sum.inc"
+
+    SUM pienn_add_s8_s3, 0
