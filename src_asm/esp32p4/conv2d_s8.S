@@ -506,78 +506,76 @@
     ret
 .endm
 
-/* In the order of Conv2dBody of the packer. */
-bodies:
-    .word short8 - bodies
-    .word short16 - bodies
-    .word short32 - bodies
-    .word short64 - bodies
-    .word short8_clamped - bodies
-    .word short16_clamped - bodies
-    .word short24_clamped - bodies
-    .word short32_clamped - bodies
-    .word short64_clamped - bodies
-    .word short128_clamped - bodies
-    .word nine_taps16 - bodies
-    .word nine_taps24 - bodies
-    .word nine_taps32 - bodies
-    .word long4 - bodies
-    .word runs6 - bodies
-    .word runs3 - bodies
-    .word runs1 - bodies
-    .word taps_whole - bodies
-    .word taps_half - bodies
-    .word taps_whole_half - bodies
-    .word rgb_step3 - bodies
-    .word rgb_step6 - bodies
-    .word runs_of_4_step2 - bodies
+/* The bodies, numbered as Conv2dBody of the packer. A firmware that knows its networks names those that they use, a bit
+ * each, and spares the others; records with another body then stop the program. */
+#ifndef PIENN_CONV2D_S8_BODIES
+#define PIENN_CONV2D_S8_BODIES 0x7fffff
+#endif
 
-short8:
-    POINTWISE_SHORT 8, 0
-short16:
-    POINTWISE_SHORT 16, 0
-short32:
-    POINTWISE_SHORT 32, 0
-short64:
-    POINTWISE_SHORT 64, 0
-short8_clamped:
-    POINTWISE_SHORT 8, 1
-short16_clamped:
-    POINTWISE_SHORT 16, 1
-short24_clamped:
-    POINTWISE_SHORT 24, 1
-short32_clamped:
-    POINTWISE_SHORT 32, 1
-short64_clamped:
-    POINTWISE_SHORT 64, 1
-short128_clamped:
-    POINTWISE_SHORT 128, 1
-nine_taps16:
-    NINE_TAPS
-nine_taps24:
-    NINE_TAPS_OF_PAIRS 8
-nine_taps32:
-    NINE_TAPS_OF_PAIRS 16
-long4:
-    POINTWISE_LONG 4
-runs6:
-    RUNS 6
-runs3:
-    RUNS 3
-runs1:
-    RUNS_OF_SINGLES
-taps_whole:
-    TAPS 1, 0
-taps_half:
-    TAPS 0, 1
-taps_whole_half:
-    TAPS 1, 1
-rgb_step3:
-    RGB_STEP_3
-rgb_step6:
-    RGB_STEP_6
-runs_of_4_step2:
-    SHORT_RUNS 4, 2, 8
+.macro BODY_OFFSET number, name
+    .if (PIENN_CONV2D_S8_BODIES >> \number) & 1
+    .word \name - bodies
+    .else
+    .word left_out - bodies
+    .endif
+.endm
+.macro BODY number, name, code, arguments:vararg
+    .if (PIENN_CONV2D_S8_BODIES >> \number) & 1
+\name:
+    \code \arguments
+    .endif
+.endm
+
+bodies:
+    BODY_OFFSET 0, short8
+    BODY_OFFSET 1, short16
+    BODY_OFFSET 2, short32
+    BODY_OFFSET 3, short64
+    BODY_OFFSET 4, short8_clamped
+    BODY_OFFSET 5, short16_clamped
+    BODY_OFFSET 6, short24_clamped
+    BODY_OFFSET 7, short32_clamped
+    BODY_OFFSET 8, short64_clamped
+    BODY_OFFSET 9, short128_clamped
+    BODY_OFFSET 10, nine_taps16
+    BODY_OFFSET 11, nine_taps24
+    BODY_OFFSET 12, nine_taps32
+    BODY_OFFSET 13, long4
+    BODY_OFFSET 14, runs6
+    BODY_OFFSET 15, runs3
+    BODY_OFFSET 16, runs1
+    BODY_OFFSET 17, taps_whole
+    BODY_OFFSET 18, taps_half
+    BODY_OFFSET 19, taps_whole_half
+    BODY_OFFSET 20, rgb_step3
+    BODY_OFFSET 21, rgb_step6
+    BODY_OFFSET 22, runs_of_4_step2
+
+left_out:
+    ebreak
+    BODY 0, short8, POINTWISE_SHORT, 8, 0
+    BODY 1, short16, POINTWISE_SHORT, 16, 0
+    BODY 2, short32, POINTWISE_SHORT, 32, 0
+    BODY 3, short64, POINTWISE_SHORT, 64, 0
+    BODY 4, short8_clamped, POINTWISE_SHORT, 8, 1
+    BODY 5, short16_clamped, POINTWISE_SHORT, 16, 1
+    BODY 6, short24_clamped, POINTWISE_SHORT, 24, 1
+    BODY 7, short32_clamped, POINTWISE_SHORT, 32, 1
+    BODY 8, short64_clamped, POINTWISE_SHORT, 64, 1
+    BODY 9, short128_clamped, POINTWISE_SHORT, 128, 1
+    BODY 10, nine_taps16, NINE_TAPS
+    BODY 11, nine_taps24, NINE_TAPS_OF_PAIRS, 8
+    BODY 12, nine_taps32, NINE_TAPS_OF_PAIRS, 16
+    BODY 13, long4, POINTWISE_LONG, 4
+    BODY 14, runs6, RUNS, 6
+    BODY 15, runs3, RUNS, 3
+    BODY 16, runs1, RUNS_OF_SINGLES
+    BODY 17, taps_whole, TAPS, 1, 0
+    BODY 18, taps_half, TAPS, 0, 1
+    BODY 19, taps_whole_half, TAPS, 1, 1
+    BODY 20, rgb_step3, RGB_STEP_3
+    BODY 21, rgb_step6, RGB_STEP_6
+    BODY 22, runs_of_4_step2, SHORT_RUNS, 4, 2, 8
 
 /* void pienn_conv2d_s8_p4(const int8_t *x, int8_t *y, const pienn_conv2d_s8_params *p)
  *

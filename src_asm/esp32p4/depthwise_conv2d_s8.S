@@ -265,30 +265,44 @@
     NEXT_ROW .Lrow\@
 .endm
 
-/* In the order of DepthwiseBody of the packer. */
-bodies:
-    .word stride1 - bodies
-    .word stride1_clamped - bodies
-    .word stride2 - bodies
-    .word stride2_clamped - bodies
-    .word twenty_five_taps - bodies
-    .word twenty_five_taps_clamped - bodies
-    .word any_taps - bodies
+/* The bodies, numbered as DepthwiseBody of the packer. A firmware that knows its networks names those that they use, a bit
+ * each, and spares the others; records with another body then stop the program. */
+#ifndef PIENN_DEPTHWISE_CONV2D_S8_BODIES
+#define PIENN_DEPTHWISE_CONV2D_S8_BODIES 0x7f
+#endif
 
-stride1:
-    STRIDE_1 0
-stride1_clamped:
-    STRIDE_1 1
-stride2:
-    STRIDE_2 0
-stride2_clamped:
-    STRIDE_2 1
-twenty_five_taps:
-    TWENTY_FIVE_TAPS 0
-twenty_five_taps_clamped:
-    TWENTY_FIVE_TAPS 1
-any_taps:
-    ANY_TAPS
+.macro BODY_OFFSET number, name
+    .if (PIENN_DEPTHWISE_CONV2D_S8_BODIES >> \number) & 1
+    .word \name - bodies
+    .else
+    .word left_out - bodies
+    .endif
+.endm
+.macro BODY number, name, code, arguments:vararg
+    .if (PIENN_DEPTHWISE_CONV2D_S8_BODIES >> \number) & 1
+\name:
+    \code \arguments
+    .endif
+.endm
+
+bodies:
+    BODY_OFFSET 0, stride1
+    BODY_OFFSET 1, stride1_clamped
+    BODY_OFFSET 2, stride2
+    BODY_OFFSET 3, stride2_clamped
+    BODY_OFFSET 4, twenty_five_taps
+    BODY_OFFSET 5, twenty_five_taps_clamped
+    BODY_OFFSET 6, any_taps
+
+left_out:
+    ebreak
+    BODY 0, stride1, STRIDE_1, 0
+    BODY 1, stride1_clamped, STRIDE_1, 1
+    BODY 2, stride2, STRIDE_2, 0
+    BODY 3, stride2_clamped, STRIDE_2, 1
+    BODY 4, twenty_five_taps, TWENTY_FIVE_TAPS, 0
+    BODY 5, twenty_five_taps_clamped, TWENTY_FIVE_TAPS, 1
+    BODY 6, any_taps, ANY_TAPS
 
 /* void pienn_depthwise_conv2d_s8_p4(const int8_t *x, int8_t *y, const pienn_depthwise_conv2d_s8_params *p)
  *

@@ -27,8 +27,11 @@ def machine_with(kernel: str, revision: int) -> Machine:
     return machine
 
 
-def code_bytes(kernel: str) -> int:
-    return sum(section.size for section in assemble(SOURCES / f"{kernel}.S", "esp32p4").sections.values())
+def code_bytes(kernel: str, bodies: int | None = None) -> int:
+    """Bytes of a kernel, or of one with only these bodies."""
+    defines = {} if bodies is None else {f"PIENN_{kernel.upper()}_BODIES": str(bodies)}
+    code = assemble(SOURCES / f"{kernel}.S", "esp32p4", defines=defines)
+    return sum(section.size for section in code.sections.values())
 
 
 def image(height: int, width: int, channels: int, pixel_stride: int = 0, gap: int = 0) -> dict[str, int]:

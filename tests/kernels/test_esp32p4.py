@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from kernels.esp32p4_calls import (
     bytes_of,
+    code_bytes,
     elements,
     image,
     machine_with,
@@ -20,6 +21,7 @@ from reference.reference_library import Library, compile_library
 from pienn.codegen import packing
 from pienn.codegen.packing_esp32p4 import (
     Layout,
+    bodies_of,
     choose_body,
     choose_depthwise_body,
     conv2d_blocks,
@@ -508,3 +510,18 @@ def test_requantize_and_lut_agree_with_the_reference(library, revision) -> None:
                 fields |= {"x": view, "y": view, "left_shift": left_shift, "shift": shift}
                 fields |= {"minimum": -100, "maximum": 90}
                 simple(library, "requantize_s8", [x], bytes_of(view), fields, revision, used)
+
+
+def test_a_firmware_can_leave_out_the_bodies_that_it_does_not_use() -> None:
+    rng = np.random.default_rng(0)
+    kernel, channels = (3, 3), 16
+    packed = filter_of(rng, (16, *kernel, channels), False)
+    body = choose_body(kernel, channels, Layout(16))
+    mask = bodies_of([conv2d_blocks(packed, body, kernel, channels)])
+    assert mask == 1 << body
+    assert code_bytes("conv2d_s8", mask) < 1400
+    packed = filter_of(rng, (16, *kernel), False)
+    depthwise_body = choose_depthwise_body(kernel, Layout(16))
+    mask = bodies_of([depthwise_blocks(packed, depthwise_body)])
+    assert mask == 1 << depthwise_body
+    assert code_bytes("depthwise_conv2d_s8", mask) < 1000

@@ -34,6 +34,7 @@ A weight vector holds the weights of 16 outputs for one input, or one tap.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -268,3 +269,12 @@ def depthwise_blocks(packed: Filter, body: DepthwiseBody) -> np.ndarray:
     bias = packed.bias.reshape(blocks, LANES).view(np.int8).reshape(blocks, 4, LANES)
     vectors = np.concatenate([bias, shifts, kept, weights[:, streamed]], axis=1)
     return with_heads(vectors, (body, HEAD_BYTES + vectors.shape[1] * LANES, 0, 0))
+
+
+def bodies_of(blocks: Iterable[np.ndarray]) -> int:
+    """The bodies that these records of conv2d_s8, or of depthwise_conv2d_s8, run, a bit each: the value of
+    PIENN_CONV2D_S8_BODIES, or PIENN_DEPTHWISE_CONV2D_S8_BODIES, with which a firmware leaves the others out."""
+    mask = 0
+    for records in blocks:
+        mask |= 1 << int(records[:4].view(np.int32)[0])
+    return mask
