@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from kernels.esp32p4_calls import bytes_of
-from kernels.esp32s3_calls import compare, filter_of, used_of, values, window_fields
+from kernels.esp32p4_calls import bytes_of, elements, run_reference
+from kernels.esp32s3_calls import (
+    UNWRITTEN,
+    compare,
+    filter_of,
+    run_simulated,
+    used_of,
+    values,
+    window_fields,
+)
 from pienn.codegen.packing_esp32s3 import (
     Layout,
     conv2d_blocks,
@@ -388,3 +396,58 @@ def test_fully_connected_is_as_fast_as_promised(library) -> None:
     print(modes, cycles, 640 * 128 / cycles)
     assert set(modes) == {"QACC"}
     assert 640 * 128 / cycles >= 14
+
+
+def simple(library, kernel, operands, size, fields, used=slice(None)) -> int:
+    """Cycles of a call without constants that agrees with the reference in the `used` bytes of the result."""
+    got, cycles = run_simulated(
+        kernel, operands, np.full(size, UNWRITTEN, np.int8), fields, {}
+    )
+    wanted = run_reference(library, kernel, operands, size, fields, {})
+    np.testing.assert_array_equal(got[used], wanted[used], err_msg=f"{kernel} {fields}")
+    return cycles
+
+
+def pool_fields(size, channels, kernel, stride, dilation=(1, 1), gap=0):
+    fields = window_fields(
+        size, kernel, stride, dilation, channels, channels, (0, 0), 0, gap
+    )
+    return {
+        k: v
+        for k, v in fields.items()
+        if k not in ("padding_value", "minimum", "maximum")
+    }
+
+
+def test_maxima_agree_with_the_reference(library) -> None:
+    rng = np.random.default_rng(0)
+    for width in (1, 2, 5):
+        for channels in (5, 16, 20, 32, 48, 64):
+            for kernel in ((2, 2), (3, 3), (1, 1), (2, 5)):
+                for stride, dilation in (((2, 2), (1, 1)), ((1, 3), (1, 2))):
+                    fields = pool_fields(
+                        (3, width),
+                        channels,
+                        kernel,
+                        stride,
+                        dilation,
+                        16 * (width == 2),
+                    )
+                    x = values(rng, bytes_of(fields["x"]), False)
+                    view = fields["y"]
+                    simple(
+                        library,
+                        "max_pool2d_s8",
+                        [x],
+                        bytes_of(view),
+                        fields,
+                        elements(view),
+                    )
+
+
+def test_max_pool2d_is_as_fast_as_promised(library) -> None:
+    fields = pool_fields((16, 16), 32, (2, 2), (2, 2))
+    x = values(np.random.default_rng(0), bytes_of(fields["x"]), False)
+    cycles = simple(library, "max_pool2d_s8", [x], bytes_of(fields["y"]), fields)
+    print(cycles / (16 * 16 * 32))
+    assert cycles / (16 * 16 * 32) <= 0.42
