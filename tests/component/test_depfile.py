@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from component_project import write_model
 
 from pienn import cli
-from pienn.commands.depfile import escape
+from pienn.commands.depfile import escape, sources
 from pienn.errors import PiennError
 
 
@@ -37,6 +39,13 @@ def test_depfile_lists_model_generator_and_templates(tmp_path: Path, checkout: P
         assert str(path) in listed, path
     assert all(Path(path).is_file() for path in listed)
     assert not [path for path in listed if "site-packages" in path or "/lib/python" in path]
+
+
+def test_modules_without_a_file_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    made_up = ModuleType("made_up")
+    made_up.__file__ = "made_up.py"
+    monkeypatch.setitem(sys.modules, "made_up", made_up)
+    assert not [path for path in sources() if path.endswith("made_up.py")]
 
 
 def test_paths_are_escaped_or_refused() -> None:

@@ -38,8 +38,8 @@ def sources() -> list[str]:
     found += map(str, (PACKAGE / "codegen" / "templates").iterdir())
     for module in list(sys.modules.values()):
         path = getattr(module, "__file__", None)
-        if path is None or not path.endswith(".py") or path.startswith(library):
-            continue
+        if path is None or not path.endswith(".py") or path.startswith(library) or not os.path.isfile(path):
+            continue  # torch has modules whose file does not exist: what is missing is remade at every build
         if Path(path).resolve().is_relative_to(PACKAGE) or not set(INSTALLED) & set(Path(path).parts):
             found.append(os.path.abspath(path))
     return sorted(set(found))
