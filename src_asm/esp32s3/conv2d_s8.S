@@ -206,13 +206,13 @@
 
 /* What the shifts of a block need, when QACC holds its sum; `second` is where a second pass starts.
  *
- * Two digits, w = 16 * high + low: when the pass over the low digits is done, QACC >> 4, and a second pass adds the
- * high digits. Several shifts: see MORE_SHIFTS. The result goes to q2, and on to `done`; a10, a11 and a15 are used, a14 is the step of x again. */
-.macro GENERAL second, done
+ * Two digits: when the pass over the low ones is done, QACC is shifted by their bits, and a second pass adds the
+ * high ones. Several shifts: see MORE_SHIFTS. The result goes to q2, and on to `done`; a10, a11 and a15 are used, a14 is the step of x again. */
+.macro GENERAL second, done, ahead=2
     l32i a10, a1, FRAME_PASS_END
     bne a4, a10, 2f
-    movi a10, DIGIT_BITS
-    ee.srcmb.s8.qacc q2, a10, 0
+    l32i a10, a1, FRAME_RECORD
+    SECOND_DIGIT a10, a15, a11, \ahead
     j \second
 2:
     l32i a10, a1, FRAME_RECORD
@@ -544,7 +544,6 @@
 /* Any window of packed pixels, any number of shifts or digits: each byte of a run is loaded into all lanes. A second
  * pass covers all taps. Slots: 22 + 6 per kernel row + 3 per byte. */
 .macro PACKED_RUNS
-    l32i a11, a1, FRAME_RUN
 .Lpixel\@:
     LOAD_ACCUMULATORS a6
     mov a4, a5
@@ -552,6 +551,7 @@
 .Lpass\@:
     mov a13, a2
     l32i a15, a1, FRAME_KERNEL_ROWS
+    l32i a11, a1, FRAME_RUN
 .Lrow\@:
     mov a12, a13
     ee.vldbc.8.ip q2, a12, 1
@@ -567,10 +567,9 @@
     bltz a7, .Lgeneral\@
     ee.srcmb.s8.qacc q2, a7, 0
 .Ldone\@:
-    l32i a11, a1, FRAME_RUN
     FINISH_LONG .Lpixel\@
 .Lgeneral\@:
-    GENERAL .Lpass\@, .Ldone\@
+    GENERAL .Lpass\@, .Ldone\@, 1
 .endm
 
 /* Any size and any number of shifts or digits; the others take blocks of one shift in one digit. */

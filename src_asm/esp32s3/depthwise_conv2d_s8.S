@@ -298,8 +298,7 @@
     l32i a14, a5, RECORD_PASS_BYTES
     add a14, a14, a11
     bne a4, a14, .Lshifts\@
-    movi a14, DIGIT_BITS
-    ee.srcmb.s8.qacc q2, a14, 0
+    SECOND_DIGIT a5, a15, a14, 1
     j .Lpass\@
 .Lshifts\@:
     l32i a14, a5, RECORD_FIRST_SHIFT

@@ -90,9 +90,8 @@ FUNCTION pienn_fully_connected_s8_s3
     l32i a10, a8, RECORD_PASS_BYTES
     add a10, a10, a5
     bne a4, a10, .Lshifts
-    movi a10, DIGIT_BITS
+    SECOND_DIGIT a8, a15, a10, 2
     l32i a14, a8, RECORD_HIGH_RUN
-    ee.srcmb.s8.qacc q2, a10, 0
     mov a13, a2
     j .Lpass
 .Lshifts:

@@ -99,7 +99,8 @@ def filter_of(
     shifts: int,
     depthwise: bool = False,
 ) -> packing.Filter:
-    """Random weights `[outputs, ...]`; blocks have `shifts` different shifts. Sums of `large` ones leave 20 bits."""
+    """Random weights `[outputs, ...]`; blocks have `shifts` different shifts. Sums of `large` ones leave 20 bits,
+    those of `carried` ones by their bias alone."""
     outputs = packing.padded(shape[0])
     inputs = int(np.prod(shape[1:]))
     bound = 127 if large else int(np.clip(2**18 // (inputs * 128), 1, 127))
@@ -113,6 +114,9 @@ def filter_of(
     bias = (rng.normal(size=outputs) * 30 * 2.0 ** np.minimum(shift, 9)).astype(
         np.int32
     )
+    if large == "carried":
+        shift += 2
+        bias -= np.int32(100) << shift
     return packing.Filter(packing.block_weights(weights), bias, shift)
 
 

@@ -451,3 +451,18 @@ def test_max_pool2d_is_as_fast_as_promised(library) -> None:
     cycles = simple(library, "max_pool2d_s8", [x], bytes_of(fields["y"]), fields)
     print(cycles / (16 * 16 * 32))
     assert cycles / (16 * 16 * 32) <= 0.42
+
+
+@pytest.mark.parametrize("shifts", [1, 2])
+def test_a_bias_beyond_20_bits_agrees_with_the_reference(library, shifts) -> None:
+    options = {"large": "carried", "shifts": shifts}
+    proofs = [
+        conv2d(library, (3, 3), 32, 16, (3, 3), **options)[0],
+        conv2d(library, (3, 3), 24, 16, (3, 3), dilation=(1, 2), **options)[0],
+        first_layer(library, (3, 3), 4, 16, (7, 7), (1, 1), **options)[0],
+        depthwise(library, (3, 3), 16, (9, 9), **options)[0],
+    ]
+    modes, _ = fully_connected(library, 2, 200, 16, **options)
+    assert {mode for chosen in proofs for _, mode in chosen} | set(modes) == {
+        "two digits"
+    }

@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from pienn.plan.qacc_proof import (
-    DIGIT_BITS,
+    CARRY_FACTORS,
     HIGHEST,
     LOWEST,
     Block,
+    Proof,
+    carry,
+    carry_weights,
     digits,
     prove,
     tamed,
@@ -33,10 +36,15 @@ def naive(block: Block, x: np.ndarray) -> np.ndarray:
     return np.clip(lanes, block.minimum, block.maximum)
 
 
-def in_two_digits(block: Block, high: np.ndarray, x: np.ndarray) -> np.ndarray:
-    lower, upper = digits(block.weights, high)
-    lanes = saturating(block.start, lower, x) >> DIGIT_BITS
-    lanes = saturating(lanes, upper, x) >> (block.shift - DIGIT_BITS)
+def in_two_digits(block: Block, proof: Proof, x: np.ndarray) -> np.ndarray:
+    bits = proof.digit_bits
+    start, added = (
+        carry(block.start, bits) if proof.carries else (block.start, 0 * block.start)
+    )
+    lower, upper = digits(block.weights, proof.high, bits)
+    lanes = saturating(start, lower, x) >> bits
+    lanes = saturating(lanes, carry_weights(added), CARRY_FACTORS)
+    lanes = saturating(lanes, upper, x) >> (block.shift - bits)
     return np.clip(lanes, block.minimum, block.maximum)
 
 
@@ -71,7 +79,7 @@ def test_what_is_proved_is_computed_exactly(seed: int) -> None:
         return
     for x in inputs(rng, count, calm):
         got = (
-            in_two_digits(calm, proof.high, x)
+            in_two_digits(calm, proof, x)
             if proof.mode == "two digits"
             else naive(calm, x)
         )
@@ -110,7 +118,7 @@ def test_a_block_that_overflows_a_naive_accumulator_needs_two_digits() -> None:
     assert (naive(block, x) != exact(block, x)).all()
     proof = prove(block, [np.arange(80) < 20, np.arange(80) < 40, np.ones(80, bool)])
     assert proof is not None and proof.mode == "two digits"
-    np.testing.assert_array_equal(in_two_digits(block, proof.high, x), exact(block, x))
+    np.testing.assert_array_equal(in_two_digits(block, proof, x), exact(block, x))
 
 
 def test_without_choices_such_a_block_has_no_proof() -> None:
@@ -123,3 +131,18 @@ def test_a_dead_channel_with_a_large_shift_becomes_small() -> None:
     assert np.abs(calm.start).max() < 1 << 19
     proof = prove(calm)
     assert proof is not None and proof.mode == "QACC"
+
+
+def test_a_large_bias_is_carried_to_the_second_pass() -> None:
+    rng = np.random.default_rng(0)
+    block = Block(
+        rng.integers(-127, 128, (144, 16)),
+        np.full(16, -(128 << 13)),
+        np.full(16, 13),
+        -128,
+        127,
+    )
+    proof = prove(block, [np.ones(144, bool)])
+    assert proof is not None and proof.carries
+    for x in inputs(rng, 144, block):
+        np.testing.assert_array_equal(in_two_digits(block, proof, x), exact(block, x))

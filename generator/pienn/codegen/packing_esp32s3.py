@@ -16,7 +16,7 @@ import numpy as np
 from pienn.codegen.packing import LANES, Filter
 from pienn.errors import PiennError
 from pienn.plan import qacc_proof
-from pienn.plan.qacc_proof import DIGIT_BITS, Block, Proof
+from pienn.plan.qacc_proof import CARRY_FACTORS, Block, Proof
 
 RESIDENT = 4  # vectors
 HEADER_WORDS = 12
@@ -193,9 +193,14 @@ def record(
     kept[2], kept[3] = block.minimum, block.maximum
     kept[first_register : first_register + len(resident)] = block.weights[list(resident)]
     two_digits = proof.mode == "two digits"
+    start = block.start
     if two_digits:
-        low, high = qacc_proof.digits(block.weights, proof.high)
-        stream = np.concatenate([low, high[proof.high]])
+        low, high = qacc_proof.digits(block.weights, proof.high, proof.digit_bits)
+        parts = [low, high[proof.high]]
+        if proof.carries:
+            start, added = qacc_proof.carry(start, proof.digit_bits)
+            parts.insert(1, qacc_proof.carry_weights(added))
+        stream = np.concatenate(parts)
     else:
         stream = block.weights[streamed]
     first, more = further_shifts(block.shift)
@@ -205,19 +210,23 @@ def record(
         vectors.append(accumulator_image(block.start))
     if more:
         vectors.append(np.stack(more))
-    data = np.concatenate([accumulator_image(block.start), *(v.ravel() for v in vectors)])
+    if proof.carries:
+        vectors.append(CARRY_FACTORS.view(np.uint8))
+    data = np.concatenate([accumulator_image(start), *(v.ravel() for v in vectors)])
     header = np.zeros(HEADER_WORDS, "<i4")
-    header[:10] = [
+    header[:] = [
         body,
         header.nbytes + len(data),
         shift,
         0 if (block.minimum, block.maximum) == (0, 127) else 1,
         run,
-        first - DIGIT_BITS * two_digits,
+        first - proof.digit_bits,
         len(more) // 2,
         high_run * two_digits,
         (len(block.weights) + ahead) * LANES * two_digits,
-        header.nbytes + len(data) - len(more) * LANES,
+        header.nbytes + len(data) - (len(more) + proof.carries) * LANES,
+        proof.digit_bits,
+        (header.nbytes + len(data) - LANES) * proof.carries,
     ]
     return np.concatenate([header.view(np.uint8), data])
 

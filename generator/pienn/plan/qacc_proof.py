@@ -5,9 +5,10 @@ Interval arithmetic over the values that the input can have, in the order in whi
 QACC                 no prefix of any lane's sum leaves 20 bits.
 harmless saturation  a prefix may leave them, but what follows cannot bring such a sum back between the rails of the
                      result: if lane and sum part at the upper end, both end at or above the result's maximum.
-two digits           weights are split, w = 16 * high + low. The low digits (and the whole weights of inputs that need
-                     no second MAC) are summed with the bias, shifted right by 4, then the high digits are added:
-                     floor((16 A + B) / 2^s) = floor((A + floor(B / 16)) / 2^(s - 4)).
+two digits           weights are split, w = 2^t * high + low. The low digits (and the whole weights of inputs that
+                     need no second MAC) are summed with the bias, shifted right by t, then the high digits are added:
+                     floor((2^t A + B) / 2^s) = floor((A + floor(B / 2^t)) / 2^(s - t)). Where the bias is large, its
+                     high part is carried to the second sum.
 
 Before that, lanes whose result is constant or crosses one step only are rewritten with an equal result and smaller
 numbers: channels near death have shifts beyond what 20 bits can hold.
@@ -23,8 +24,11 @@ import numpy as np
 from pienn.errors import PiennError
 
 LOWEST, HIGHEST = -(2**19), 2**19 - 1
-DIGIT = 16
-DIGIT_BITS = 4
+DIGIT_BITS = (4, 3, 5, 2, 6, 1)
+"""Widths of the low digit, in the order in which they are tried."""
+CARRY_FACTORS = np.array([1, *[127] * 15], np.int8)
+"""What 16 MACs multiply to add the carried part of the bias."""
+CARRY_LIMIT = 63 + 15 * 127 * 127
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,10 @@ class Proof:
     margin: float
     """Bits between the largest prefix and what a lane holds; negative where a prefix may leave it."""
     high: np.ndarray
+    digit_bits: int = 0
+    """Of the low digit."""
+    carries: bool = False
+    """Whether the high part of the bias is added in the second pass."""
 
     @property
     def fraction(self) -> float:
@@ -123,10 +131,44 @@ def tamed(block: Block) -> Block:
     return Block(weights, start, shift, block.low, block.high, block.minimum, block.maximum)
 
 
-def digits(weights: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def digits(weights: np.ndarray, high: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
     """(what the first pass multiplies, what the second does): of the inputs not in `high` all in the first."""
-    upper = np.where(high[:, None], (weights.astype(np.int64) + DIGIT // 2) // DIGIT, 0)
-    return weights - DIGIT * upper, upper
+    upper = np.where(high[:, None], (weights.astype(np.int64) + (1 << bits >> 1)) >> bits, 0)
+    return weights - (upper << bits), upper
+
+
+def carry(start: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
+    """(start of the first pass, what is added to its sum shifted by `bits`)."""
+    upper = start >> bits
+    return start - (upper << bits), upper
+
+
+def carry_weights(upper: np.ndarray) -> np.ndarray:
+    """`[16, 16]`: weights of CARRY_FACTORS whose products sum to `upper` of each lane."""
+    rows = np.zeros((16, 16), np.int64)
+    rest = (upper + 63) // 127
+    rows[0] = upper - 127 * rest
+    for row in rows[1:]:
+        row[:] = np.clip(rest, -127, 127)
+        rest = rest - row
+    return rows
+
+
+def _in_two_digits(block: Block, high: np.ndarray, bits: int, carries: bool) -> bool:
+    """Whether both passes are exact."""
+    start, added = carry(block.start, bits) if carries else (block.start, np.zeros_like(block.start))
+    if np.abs(added).max() > CARRY_LIMIT:
+        return False
+    lower, upper = digits(block.weights, high, bits)
+    lows, highs = prefixes(*terms(lower, block.low, block.high), start, start)
+    if not _fits(lows, highs):
+        return False
+    first, last = lows[-1] >> bits, highs[-1] >> bits
+    # The carried part goes one way, but for up to 63 at its begin.
+    if not _fits(first + np.minimum(added, 0) - 64, last + np.maximum(added, 0) + 64):
+        return False
+    lows, highs = prefixes(*terms(upper, block.low, block.high), first + added, last + added)
+    return _fits(lows, highs) or _harmless(block, block.shift - bits, lows, highs)
 
 
 def prove(block: Block, choices: Iterable[np.ndarray] = ()) -> Proof | None:
@@ -142,17 +184,11 @@ def prove(block: Block, choices: Iterable[np.ndarray] = ()) -> Proof | None:
         return Proof("QACC", margin, none)
     if _harmless(block, block.shift, lows, highs):
         return Proof("harmless saturation", margin, none)
-    if block.shift.min() >= DIGIT_BITS:
-        for high in choices:
-            lower, upper = digits(block.weights, high)
-            lows, highs = prefixes(*terms(lower, block.low, block.high), block.start, block.start)
-            if not _fits(lows, highs):
-                continue
-            lows, highs = prefixes(
-                *terms(upper, block.low, block.high), lows[-1] >> DIGIT_BITS, highs[-1] >> DIGIT_BITS
-            )
-            if _fits(lows, highs) or _harmless(block, block.shift - DIGIT_BITS, lows, highs):
-                return Proof("two digits", margin, high)
+    for high in choices:
+        for carries in (False, True):
+            for bits in DIGIT_BITS:
+                if bits <= block.shift.min() and _in_two_digits(block, high, bits, carries):
+                    return Proof("two digits", margin, high, bits, carries)
     return None
 
 
