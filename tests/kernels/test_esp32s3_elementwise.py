@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from kernels.esp32p4_calls import run_reference, words_of
-from kernels.esp32s3_calls import machine_with, run_simulated, values
+from kernels.esp32p4_calls import bytes_of, elements, run_reference, words_of
+from kernels.esp32s3_calls import machine_with, run_simulated, values, window_fields
 from reference.reference_library import Library, compile_library
 
 
@@ -114,3 +114,39 @@ def test_add_is_as_fast_as_promised(library) -> None:
     shape = [1, 1, 1, 16384]
     cycles = add_or_sub(library, "add_s8", shape, (0, 1, 2), (0, 0, 0), (-128, 127), 1, False)
     assert cycles / 16384 <= 0.36
+
+
+def window(kernel, channels, stride=(1, 2), size=(2, 2), drop=()) -> dict:
+    """Fields of a window over an image, those of a convolution less `drop`."""
+    fields = window_fields(size, kernel, stride, (1, 1), channels, channels, (-128, 127), 0, 16)
+    return {name: value for name, value in fields.items() if name not in drop}
+
+
+def test_averages_agree_with_the_reference(library) -> None:
+    rng = np.random.default_rng(0)
+    drop = ("dilation_y", "dilation_x", "padding_value", "minimum", "maximum")
+    for kernel in ((1, 1), (2, 2), (3, 3), (3, 2), (8, 8), (5, 7), (64, 64), (45, 91)):
+        for shift in (-5, -1, 0, 1, 2, 7):
+            for zero_points in ((0, 0), (-128, -128), (-128, 0)):
+                given = dict(zip(("x_zero_point", "y_zero_point"), zero_points)) | {"shift": shift}
+                fields = window(kernel, 20, drop=drop) | given
+                fields |= {"padding_bottom": 0, "padding_right": 0, "count_include_pad": 1}
+                fields["divisor"] = int(rng.choice([0, 7, 16]))
+                x = values(rng, bytes_of(fields["x"]), bool(rng.integers(2)))
+                if rng.integers(4) == 0:
+                    x[:] = rng.choice([-128, 127])
+                view = fields["y"]
+                simple(library, "avg_pool2d_s8", [x], bytes_of(view), fields, elements(view))
+                rows, columns, inner = *kernel, 32
+                fields = {
+                    "outer": 2,
+                    "rows": rows,
+                    "columns": columns,
+                    "inner": inner,
+                    "x_outer_stride": rows * columns * inner + 16,
+                    "x_row_stride": columns * inner,
+                    "x_column_stride": inner,
+                    "y_outer_stride": inner,
+                } | given
+                x = values(rng, 2 * (rows * columns * inner + 16), False)
+                simple(library, "mean_s8", [x], 2 * inner, fields)

@@ -118,7 +118,7 @@ def refusal(call: Call, version: str) -> str | None:
         if call.reads[0].strides[1] % LANES:
             return _unserved_first_layer(call, version) or _unaligned([call.writes])
         return _unaligned(images)
-    if name in ("depthwise_conv2d_s8", "max_pool2d_s8"):
+    if name in ("depthwise_conv2d_s8", "max_pool2d_s8", "resize_nearest_s8"):
         return _unaligned(images)
     if name == "avg_pool2d_s8":
         return _unserved_average(call, version) or _unaligned(images)
@@ -127,7 +127,7 @@ def refusal(call: Call, version: str) -> str | None:
             return "operands of different shapes"
         if call.writes.shape[-1] % LANES:
             return "rows that are not whole vectors"
-        return _unserved_shifts(call, version) or _unaligned(images)
+        return _unserved_shifts(call) or _unaligned(images)
     vectors = (call.reads[0], call.writes) if name == "fully_connected_s8" else ()
     if any(len(view.shape) > 1 and view.shape[-1] % LANES for view in vectors):
         return "rows that are not whole vectors"
@@ -166,10 +166,10 @@ def _unserved_first_layer(call: Call, version: str) -> str | None:
 
 
 LARGEST_FACTOR_SHIFT = 6  # 2^6 is an int8
-LARGEST_SUM_SHIFT = {"p4": 22, "s3": 11}  # constants times 2^shift fit int32, or 20 bits
+LARGEST_SUM_SHIFT = 22  # constants times 2^shift fit int32; beyond 16 all shifts give the same
 
 
-def _unserved_shifts(call: Call, version: str) -> str | None:
+def _unserved_shifts(call: Call) -> str | None:
     """Exponents of elementwise operators that are too far apart for factors of 8 bits and constants of 32."""
     op = call.op
     if call.kernel.name == "lut_s8":
@@ -181,14 +181,14 @@ def _unserved_shifts(call: Call, version: str) -> str | None:
         factor, shift = 0, y - sum(operands)
     else:
         factor, shift = operands[0] - y, y - operands[0]
-    if factor > LARGEST_FACTOR_SHIFT or shift > LARGEST_SUM_SHIFT[version]:
+    if factor > LARGEST_FACTOR_SHIFT or shift > LARGEST_SUM_SHIFT:
         return "operands whose exponents are far apart"
     return None
 
 
 SMALLEST_AVERAGE_SHIFT = -5  # a factor of 2 * 2^5 is an int8
 LARGEST_DIVISOR = 1 << 20  # times 2^9 fits int32
-LARGEST_SUM = 2000  # elements whose sum the ESP32-S3 holds in 20 bits
+LARGEST_SUM = 4096  # elements whose sum the ESP32-S3 holds in 20 bits
 
 
 def _unserved_average(call: Call, version: str) -> str | None:
