@@ -525,3 +525,37 @@ def test_a_firmware_can_leave_out_the_bodies_that_it_does_not_use() -> None:
     mask = bodies_of([depthwise_blocks(packed, depthwise_body)])
     assert mask == 1 << depthwise_body
     assert code_bytes("depthwise_conv2d_s8", mask) < 1000
+
+
+def test_softmax_agrees_with_the_reference(library) -> None:
+    rng = np.random.default_rng(0)
+    for exponent in range(-8, 1):
+        table = np.floor(32768 * np.exp(-np.arange(256) * 2.0**exponent) + 0.5).astype(np.uint16)
+        for rows, channels in ((1, 1), (3, 10), (2, 77)):
+            strides = channels + rng.integers(0, 5, 2)
+            fields = {"rows": rows, "channels": channels}
+            fields |= {"x_row_stride": int(strides[0]), "y_row_stride": int(strides[1])}
+            x, size = (
+                values(rng, rows * fields["x_row_stride"], channels == 10),
+                rows * fields["y_row_stride"],
+            )
+            pointers = {"table": table}
+            got, _ = run_simulated("softmax_s8", 3, [x], size, fields, pointers)
+            wanted = run_reference(library, "softmax_s8", [x], size, fields, pointers)
+            np.testing.assert_array_equal(got, wanted)
+
+
+def test_resize_nearest_agrees_with_the_reference(library) -> None:
+    rng = np.random.default_rng(0)
+    for channels in (5, 16, 40):
+        x_view, y_view = image(3, 4, channels, 64, 16), image(7, 5, channels, 0, 16)
+        pointers = {
+            "rows": rng.integers(0, 3, 7).astype(np.int32),
+            "columns": rng.integers(0, 4, 5).astype(np.int32),
+        }
+        fields = {"x": x_view, "y": y_view}
+        x, size, used = values(rng, bytes_of(x_view), False), bytes_of(y_view), elements(y_view)
+        got, _ = run_simulated("resize_nearest_s8", 3, [x], size, fields, pointers)
+        wanted = run_reference(library, "resize_nearest_s8", [x], size, fields, pointers)
+        np.testing.assert_array_equal(got[used], wanted[used])
+        assert (got.reshape(7, -1)[:, -16:] == 0x77).all(), "written between the rows"
