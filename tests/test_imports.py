@@ -60,3 +60,9 @@ def test_torch_is_imported_in_two_folders_only():
 def test_no_folder_or_file_is_a_drawer_for_everything():
     wrong = [str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*") if path.stem in FORBIDDEN_NAMES]
     assert not wrong, "\n".join(wrong)
+
+
+def test_no_two_test_files_share_a_name():
+    """pytest imports test files by their bare names."""
+    names = [path.name for path in Path(__file__).parent.rglob("*.py") if path.name != "conftest.py"]
+    assert sorted(set(names)) == sorted(names)

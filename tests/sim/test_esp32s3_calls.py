@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from esp32s3_calls import START, make_calls
+from esp32s3_programs import START, make_calls
 from esp32s3_random import (
     BASE,
     CPU,
