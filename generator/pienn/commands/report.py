@@ -1,0 +1,71 @@
+"""`pienn report`: a network on a chip as one page to look at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pienn.commands.arrays import random_stored
+from pienn.commands.cycles import figures
+from pienn.commands.models import Source, source_options
+from pienn.commands.results import json_option, write_json
+from pienn.commands.simulated import Simulated
+from pienn.passes.pipeline import pipeline
+from pienn.plan.plan import TARGETS, plan
+from pienn.report.page import describe, render
+
+
+@click.command()
+@source_options
+@click.option("--target", type=click.Choice(TARGETS), required=True, help="Where the network runs.")
+@click.option(
+    "--memory", default="ideal", show_default=True, help="Memory model of the chip: ideal, esp32p4@360, ..."
+)
+@click.option(
+    "--weights-in",
+    type=click.Choice(["SRAM", "flash", "PSRAM"]),
+    default="SRAM",
+    show_default=True,
+    help="Memory of the chip that holds the weights.",
+)
+@click.option(
+    "--revision", type=click.Choice(["1", "3"]), default="3", show_default=True, help="ESP32-P4 revision."
+)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), required=True, help="The HTML file to write."
+)
+@json_option
+def report(
+    source: Source,
+    target: str,
+    memory: str,
+    weights_in: str,
+    revision: str,
+    output: Path,
+    json_file: str | None,
+) -> None:
+    """Write MODEL as a web page: layers, cycles, memory over time, bytes moved, proofs.
+
+    On a chip one random input is simulated; cycles do not depend on its values. The page needs no other file.
+
+    \b
+    pienn report model.pie --target esp32p4 -o report.html
+    pienn report model.pie --target esp32s3 --memory esp32s3@240 --weights-in flash -o report.html
+    """
+    graph = source.graph()
+    planned, cost, setting = plan(pipeline(graph, target), target), None, "reference C on the host"
+    if target != "host":
+        simulated = Simulated(planned, memory, weights_in, int(revision))
+        simulated.run(random_stored(graph, 1, source.seed))
+        planned, cost = simulated.plan, figures(simulated, 1)
+        chip = f"ESP32-P4 revision {revision}" if target == "esp32p4" else "ESP32-S3"
+        setting = f"{chip}, memory model {memory}, weights in {weights_in}"
+    described = describe(planned, source.file_name, cost, setting)
+    partial = output.with_name(output.name + ".partial")
+    # A name may hold what UTF-8 cannot say.
+    partial.write_text(render(described), encoding="utf-8", errors="replace")
+    partial.replace(output)
+    write_json(described, json_file)
+    if json_file != "-":
+        print(f"{output}: {len(described['layers'])} layers")
