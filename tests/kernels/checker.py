@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from checker_call import Checked, Chip, checked_calls, machine_with, registers
+from checker_call import Checked, Chip, Network, machine_with, registers
 from checker_draw import BUILD, draw_case
 
 from pienn.errors import PiennError
@@ -32,11 +32,11 @@ class CaseFailed(AssertionError):
     """A kernel failed in a case: the message says what, and how to run that case again."""
 
 
-def rerun(chip: Chip, kernel: str, seed: int) -> str:
-    """The command that runs exactly one case."""
+def rerun(chip: Chip, kernel: str, seed: int, number: int = 0) -> str:
+    """The command that runs exactly one round of one case."""
     return (
         f"python tests/kernels/checker.py --target {chip.target} --revision {chip.revision} "
-        f"--kernel {kernel} --seed {seed} --count 1"
+        f"--kernel {kernel} --seed {seed} --count 1" + (f" --round {number}" if number else "")
     )
 
 
@@ -45,7 +45,9 @@ class Tally:
     """What a run of many cases came to."""
 
     checked: int = 0
-    cycles: int = 0
+    """Calls."""
+    cases: int = 0
+    """Networks with such calls."""
     refused: Counter[str] = field(default_factory=Counter)
     """Calls that the planner gives to the reference, by reason."""
     empty: int = 0
@@ -53,7 +55,12 @@ class Tally:
 
 
 def check_case(
-    chip: Chip, kernel: str, seed: int, tally: Tally, run: Callable[..., Result] = Machine.call
+    chip: Chip,
+    kernel: str,
+    seed: int,
+    tally: Tally,
+    run: Callable[..., Result] = Machine.call,
+    rounds: range = range(1),
 ) -> list[Checked]:
     """The calls of one case that agreed; raises CaseFailed. `run` takes the place of Machine.call."""
     case = draw_case(kernel, seed)
@@ -61,15 +68,18 @@ def check_case(
         tally.empty += 1
         return []
     machine = machine_with(chip, kernel)
-    try:
-        checked, refused = checked_calls(case, chip, run)
-    except PiennError as error:
-        fields = " ".join(f"{name}={value}" for name, value in case.fields.items())
-        text = f"{error}\n  {fields}\n{registers(machine)}\n{rerun(chip, kernel, seed)}"
-        raise CaseFailed(text) from error
+    network = Network(case, chip)
+    tally.refused.update(network.refused)
+    checked: list[Checked] = []
+    for number in rounds if network.has_checks else ():
+        try:
+            checked += network.check(number, run)
+        except PiennError as error:
+            fields = " ".join(f"{name}={value}" for name, value in case.fields.items())
+            text = f"{error}\n  {fields}\n{registers(machine)}\n{rerun(chip, kernel, seed, number)}"
+            raise CaseFailed(text) from error
     tally.checked += len(checked)
-    tally.cycles += sum(done.result.cycles for done in checked)
-    tally.refused.update(refused)
+    tally.cases += bool(checked)
     return checked
 
 
@@ -100,6 +110,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--kernel", choices=sorted(BUILD), help="one kernel [default: all that the chip has]")
     parser.add_argument("--seed", type=int, default=0, help="first seed [default: 0]")
     parser.add_argument("--count", type=int, default=100, help="seeds per kernel [default: 100]")
+    parser.add_argument("--round", type=int, default=0, help="first of the rounds of a seed [default: 0]")
+    parser.add_argument("--rounds", type=int, default=1, help="inputs on which each case runs [default: 1]")
     parser.add_argument("--bench", action="store_true", help="print the cycles of every call")
     given = parser.parse_args(arguments)
     failures, total = 0, 0
@@ -112,11 +124,13 @@ def main(arguments: list[str] | None = None) -> int:
             if given.kernel not in (None, kernel):
                 continue
             tally, started = Tally(), time.monotonic()
-            failed = _check_all(chip, kernel, range(given.seed, given.seed + given.count), tally, given.bench)
+            seeds = range(given.seed, given.seed + given.count)
+            rounds = range(given.round, given.round + given.rounds)
+            failed = _check_all(chip, kernel, seeds, rounds, tally, given.bench)
             failures, total = failures + failed, total + tally.checked
             name = f"{chip.target} revision {chip.revision}" if chip.target == "esp32p4" else chip.target
             print(
-                f"{name:18} {kernel:20} {tally.checked:7} calls checked, {failed} failed, "
+                f"{name:18} {kernel:20} {tally.checked:7} calls of {tally.cases} cases checked, {failed} failed, "
                 f"{sum(tally.refused.values())} left to the reference, {tally.empty} seeds without a network, "
                 f"{time.monotonic() - started:.1f} s",
                 flush=True,
@@ -127,12 +141,12 @@ def main(arguments: list[str] | None = None) -> int:
     return 1 if failures else 0
 
 
-def _check_all(chip: Chip, kernel: str, seeds: range, tally: Tally, bench: bool) -> int:
+def _check_all(chip: Chip, kernel: str, seeds: range, rounds: range, tally: Tally, bench: bool) -> int:
     """The number of failing cases; the first ones of each kernel are printed."""
     failures = 0
     for seed in seeds:
         try:
-            done = check_case(chip, kernel, seed, tally)
+            done = check_case(chip, kernel, seed, tally, rounds=rounds)
         except CaseFailed as failure:
             failures += 1
             if failures <= 3:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
-from checker_draw import Case
+from checker_draw import KINDS, Case, draw_values
 
 from pienn.codegen.native import reference_library
 from pienn.codegen.parameters import Parameters, parameters_of
@@ -67,64 +67,95 @@ class Checked:
     result: Result
 
 
-def checked_calls(
-    case: Case, chip: Chip, run: Callable[..., Result] = Machine.call
-) -> tuple[list[Checked], list[str]]:
-    """Calls of the case's kernel that agreed; and why others are the reference's. Raises Mismatch or SimulationStop.
+@dataclass(frozen=True)
+class _Step:
+    """A call of the plan; `given` is the chip's struct where the call is to be checked."""
 
-    `run` takes the place of Machine.call.
-    """
-    planned = plan(case.graph, chip.target)
-    random = np.random.default_rng(case.seed)
-    memory = _memory(planned, case, random)
-    checked, refused = [], []
-    for call in planned.calls:
-        before = {name: memory[name].copy() for name in _storages(call)}
-        _run_reference(planned, call, memory)
-        if call.kernel.name != case.kernel:
-            continue
+    call: Call
+    reference: bytes
+    arrays: Mapping[str, np.ndarray]
+    """What the reference's struct points to."""
+    given: Parameters | None = None
+
+
+class Network:
+    """A case planned for a chip, to be run on many inputs; `refused` says why calls are left to the reference."""
+
+    def __init__(self, case: Case, chip: Chip) -> None:
+        self.case, self.chip = case, chip
+        self.plan = plan(case.graph, chip.target)
+        self.refused: list[str] = []
+        self._steps = [self._step(call) for call in self.plan.calls]
+
+    def _step(self, call: Call) -> _Step:
+        parameters = parameters_of(self.plan.graph, replace(call, version="ref"))
+        arrays = {name: np.ascontiguousarray(array) for name, array in parameters.arrays.items()}
+        addresses = {name: array.ctypes.data for name, array in arrays.items()}
+        struct = struct_bytes(call.kernel.name, addresses, parameters.fields, ctypes.sizeof(ctypes.c_void_p))
+        if call.kernel.name != self.case.kernel:
+            return _Step(call, struct, arrays)
         if call.version == "ref":
-            refused.append(call.why)
-            continue
+            self.refused.append(call.why)
+            return _Step(call, struct, arrays)
         try:
-            parameters = parameters_of(planned.graph, call)
+            return _Step(call, struct, arrays, parameters_of(self.plan.graph, call))
         except PiennError as error:
-            refused.append(f"not packed: {_NUMBERS.sub('n', str(error))}")
-            continue
-        given = _Given(planned, call, chip, parameters, before, memory[call.writes.storage])
-        checked.append(Checked(call, _compare(given, random, run)))
-    return checked, refused
+            self.refused.append(f"not packed: {_NUMBERS.sub('n', str(error))}")
+            return _Step(call, struct, arrays)
+
+    @property
+    def has_checks(self) -> bool:
+        return any(step.given is not None for step in self._steps)
+
+    def check(self, number: int = 0, run: Callable[..., Result] = Machine.call) -> list[Checked]:
+        """The calls of the case's kernel on the inputs of a round, which agreed with the reference in every byte.
+
+        Raises Mismatch, SimulationStop or Clobbered. `run` takes the place of Machine.call.
+        """
+        random = np.random.default_rng([self.case.seed, number])
+        memory = self._memory(self.case.inputs if number == 0 else self._others(random), random)
+        checked = []
+        for step in self._steps:
+            call = step.call
+            before = {name: memory[name].copy() for name in _storages(call)} if step.given else {}
+            _run_reference(step, memory)
+            if step.given is not None:
+                wanted = memory[call.writes.storage]
+                given = _Given(self.plan, call, self.chip, step.given, before, wanted)
+                checked.append(Checked(call, _compare(given, random, run)))
+        return checked
+
+    def _others(self, random: np.random.Generator) -> list[np.ndarray]:
+        """Other inputs: noise, or on the rails, or all the same."""
+        return [draw_values(random, array.shape, str(random.choice(KINDS))) for array in self.case.inputs]
+
+    def _memory(self, inputs: Sequence[np.ndarray], random: np.random.Generator) -> Memory:
+        """Noise wherever the network has not put anything: surplus lanes and gaps may hold all there is."""
+        memory: Memory = {}
+        for storage, kind in self.plan.storages.items():
+            name = storage.split(":", 1)[1]
+            if kind == "input":
+                memory[storage] = inputs[int(name)].reshape(-1).copy()
+            elif kind == "constant":
+                memory[storage] = self.plan.graph.weights[name].reshape(-1).view(np.int8).copy()
+            else:
+                memory[storage] = np.frombuffer(random.bytes(self.plan.sizes[storage]), np.int8).copy()
+        return memory
 
 
 def _storages(call: Call) -> set[str]:
     return {view.storage for view in (*call.reads, call.writes)}
 
 
-def _memory(planned: Plan, case: Case, random: np.random.Generator) -> Memory:
-    """Noise wherever the network has not put anything: surplus lanes and gaps may hold all there is."""
-    memory: Memory = {}
-    for storage, kind in planned.storages.items():
-        if kind == "input":
-            memory[storage] = case.inputs[int(storage.split(":")[1])].reshape(-1).copy()
-        elif kind == "constant":
-            memory[storage] = planned.graph.weights[storage.split(":", 1)[1]].reshape(-1).view(np.int8).copy()
-        else:
-            memory[storage] = random.integers(-128, 128, planned.sizes[storage]).astype(np.int8)
-    return memory
-
-
-def _run_reference(planned: Plan, call: Call, memory: Mapping[str, np.ndarray]) -> None:
+def _run_reference(step: _Step, memory: Mapping[str, np.ndarray]) -> None:
     """The reference layer in the same layout."""
-    parameters = parameters_of(planned.graph, replace(call, version="ref"))
+    call = step.call
     pointers = [memory[view.storage].ctypes.data + view.offset for view in (*call.reads, call.writes)]
     if call.margins is not None:
         pointers = [0, memory[call.writes.storage].ctypes.data]
-    arrays = {name: np.ascontiguousarray(array) for name, array in parameters.arrays.items()}
-    addresses = {name: array.ctypes.data for name, array in arrays.items()}
-    struct = struct_bytes(call.kernel.name, addresses, parameters.fields, ctypes.sizeof(ctypes.c_void_p))
     function = getattr(reference_library(), f"pienn_{call.kernel.name}_ref")
     function.restype = None
-    function(*(ctypes.c_void_p(pointer) for pointer in pointers), ctypes.c_char_p(struct))
+    function(*(ctypes.c_void_p(pointer) for pointer in pointers), ctypes.c_char_p(step.reference))
 
 
 def _surplus(planned: Plan, call: Call) -> np.ndarray:

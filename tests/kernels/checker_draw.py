@@ -19,9 +19,22 @@ from pienn.ir.dialect import Encoding, encoding_of, shape_of
 from pienn.ir.graph import Graph
 
 DATA = json.loads((Path(__file__).parent / "cases.json").read_text())
-CORNER_EVERY = 3  # cases
+CORNER_EVERY = 2  # cases
 LANES = 16
 EXPONENT = -4  # of the inputs; what matters are differences
+
+
+KINDS = ("random", "rails", "low", "high", "near zero")
+
+
+def draw_values(random: np.random.Generator, shape: Sequence[int], kind: str) -> np.ndarray:
+    """Stored int8 of one of the KINDS."""
+    if kind == "rails":
+        return random.choice(np.array([-128, 127], np.int8), shape)
+    if kind in ("low", "high"):
+        return np.full(shape, -128 if kind == "low" else 127, np.int8)
+    reach = 9 if kind == "near zero" else 128
+    return random.integers(-reach, reach, shape).astype(np.int8)
 
 
 @dataclass(frozen=True)
@@ -61,13 +74,7 @@ class Draw:
 
     def values(self, shape: Sequence[int], kind: str | None = None) -> np.ndarray:
         """Stored int8."""
-        kind = kind or self["values"]
-        if kind == "rails":
-            return self.random.choice(np.array([-128, 127], np.int8), shape)
-        if kind in ("low", "high"):
-            return np.full(shape, -128 if kind == "low" else 127, np.int8)
-        reach = 9 if kind == "near zero" else 128
-        return self.random.integers(-reach, reach, shape).astype(np.int8)
+        return draw_values(self.random, shape, kind or self["values"])
 
     def weights(self, shape: Sequence[int]) -> np.ndarray:
         """int8, -127..127; small ones let sums stay within 20 bits."""

@@ -6,14 +6,13 @@ import checker_call
 import numpy as np
 import pytest
 from checker import CHIPS, Tally, check, check_case, chip_kernels, main, rerun
-from checker_call import Chip, checked_calls
-from checker_draw import BUILD, DATA, draw_case
+from checker_call import Chip, Network
+from checker_draw import BUILD, CORNER_EVERY, DATA, draw_case
 from disturbance import disturbed_call
 
 from pienn.isa.assembler import assemble
 from pienn.sim.machine import Machine
 
-SEEDS = range(40)
 CALLS = [(chip, kernel) for chip in CHIPS for kernel in chip_kernels(chip.target)]
 
 
@@ -24,9 +23,10 @@ def name_of(value: object) -> str:
 @pytest.mark.parametrize(("chip", "kernel"), CALLS, ids=name_of)
 def test_kernels_agree_with_the_reference(chip: Chip, kernel: str) -> None:
     """In every byte of the result's buffer; registers, stack and reads beyond operands are checked too."""
-    tally = check(chip, kernel, SEEDS)
+    seeds = range(CORNER_EVERY * len(DATA["kernels"][kernel]["corners"]))  # each corner once
+    tally = check(chip, kernel, seeds)
     print(f"{tally.checked} calls, {dict(tally.refused)}")
-    assert tally.checked >= len(SEEDS) // 4
+    assert tally.checked >= len(seeds) // 4
 
 
 @pytest.mark.parametrize("target", ["esp32p4", "esp32s3"])
@@ -46,9 +46,9 @@ def test_a_seed_is_one_case() -> None:
 def test_a_failure_names_the_command_that_repeats_it(monkeypatch, capsys) -> None:
     real = checker_call._run_reference
 
-    def wrong(planned, call, memory):
-        real(planned, call, memory)
-        memory[call.writes.storage][-1] ^= 1
+    def wrong(step, memory):
+        real(step, memory)
+        memory[step.call.writes.storage][-1] ^= 1
 
     monkeypatch.setattr(checker_call, "_run_reference", wrong)
     assert main(
@@ -60,7 +60,7 @@ def test_a_failure_names_the_command_that_repeats_it(monkeypatch, capsys) -> Non
 
 
 @pytest.mark.parametrize("chip", CHIPS, ids=name_of)
-def test_registers_hold_noise_before_a_call_and_its_seed_does_not_matter(chip: Chip) -> None:
+def test_results_and_cycles_do_not_depend_on_the_noise_in_registers(chip: Chip) -> None:
     poisoned, results = [], []
 
     def run(machine: Machine, symbol, *arguments, seed, before, **options):
@@ -76,7 +76,7 @@ def test_registers_hold_noise_before_a_call_and_its_seed_does_not_matter(chip: C
     for seed in range(6):
         case = draw_case("conv2d_s8", seed)
         assert case is not None
-        checked_calls(case, chip, run)
+        Network(case, chip).check(run=run)
     assert len(set(poisoned)) == len(poisoned)
     assert results[::2] == results[1::2]
 
