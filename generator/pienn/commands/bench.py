@@ -76,7 +76,7 @@ def chip_options(function: Any) -> Any:
 def models(
     models: Path | None, target: str, revision: str, memory: str, weights_in: str, json_file: str | None
 ) -> None:
-    """Whole networks: cycles of one random input.
+    """Whole networks: cycles of one random input. Weights that do not fit where they should lie in flash.
 
     \b
     pienn bench models --target esp32p4 --models build/zoo --memory esp32p4@360 --weights-in flash
@@ -85,7 +85,12 @@ def models(
     for path in progress(model_files(models), "simulating"):
         graph = file.read(path)
         planned = plan(pipeline(graph, target), target)
-        simulated = Simulated(planned, memory, weights_in, int(revision))
+        placed = weights_in
+        try:
+            simulated = Simulated(planned, memory, placed, int(revision))
+        except PiennError:  # too large for that memory
+            placed = "flash"
+            simulated = Simulated(planned, memory, placed, int(revision))
         simulated.run(random_stored(graph, 1, 0))
         found = figures(simulated, 1)
         rows.append(
@@ -93,16 +98,19 @@ def models(
                 "model": path.stem,
                 "shape": "x".join(map(str, graph.inputs[0].shape)),
                 **row_of(planned, target, revision, memory, found["cycles"]),
-                "weights_in": weights_in,
+                "weights_in": placed,
                 "ms": found["ms"],
                 "reference_calls": found["reference_calls"],
                 "code_bytes": found["code_bytes"],
-                "sram_bytes": planned.arena.total + (found["constant_bytes"] if weights_in == "SRAM" else 0),
+                "sram_bytes": planned.arena.total + (found["constant_bytes"] if placed == "SRAM" else 0),
             }
         )
     write_json(rows, json_file)
     if json_file != "-":
         show(rows, "model", f"{target}, memory {memory}, weights in {weights_in}, simulated")
+        for row in rows:
+            if row["weights_in"] != weights_in:
+                print(f"{row['model']}: weights in {row['weights_in']}, they do not fit into {weights_in}")
 
 
 def row_of(planned: Plan, target: str, revision: str, memory: str, cycles: int) -> dict[str, Any]:
