@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from kernels.esp32p4_calls import bytes_of, elements, run_reference, words_of
+from kernels.esp32p4_calls import bytes_of, elements, image, run_reference, words_of
 from kernels.esp32s3_calls import machine_with, run_simulated, values, window_fields
 from reference.reference_library import Library, compile_library
 
@@ -150,3 +150,76 @@ def test_averages_agree_with_the_reference(library) -> None:
                 } | given
                 x = values(rng, 2 * (rows * columns * inner + 16), False)
                 simple(library, "mean_s8", [x], 2 * inner, fields)
+
+
+def image_fields(channels, gap, **others) -> dict:
+    """Fields of an elementwise kernel over two images; rows are `gap` bytes apart."""
+    return {"x": image(3, 2, channels, 0, gap), "y": image(3, 2, channels, 0, 16 - gap), **others}
+
+
+def test_requantised_and_looked_up_images_agree_with_the_reference(library) -> None:
+    rng = np.random.default_rng(0)
+    table = values(rng, 256, False)
+    for channels in (16, 31, 80):
+        for left_shift, shift in ((0, 0), (1, 0), (6, 0), (0, 1), (0, 5), (0, 8), (0, 9), (0, 10), (0, 22)):
+            for zero_points in ((0, 0), (-128, -128), (-128, 0), (0, -128)):
+                fields = image_fields(channels, int(rng.choice([0, 16])), left_shift=left_shift, shift=shift)
+                view, x = fields["y"], values(rng, bytes_of(fields["x"]), bool(rng.integers(2)))
+                scale = dict(zip(("x_zero_point", "y_zero_point"), zero_points))
+                scale |= (
+                    {"minimum": -100, "maximum": 90} if rng.integers(2) else {"minimum": -128, "maximum": 127}
+                )
+                simple(library, "requantize_s8", [x], bytes_of(view), fields | scale, elements(view))
+        fields = image_fields(channels, 16)
+        x = values(rng, bytes_of(fields["x"]), False)
+        got, _ = run_simulated(
+            "lut_s8", [x], np.zeros(bytes_of(fields["y"]), np.int8), fields, {"table": table}
+        )
+        used = elements(fields["y"])
+        np.testing.assert_array_equal(got[used], table[x[elements(fields["x"])].astype(int) + 128])
+
+
+def test_products_agree_with_the_reference(library) -> None:
+    rng = np.random.default_rng(0)
+    for shift in (0, 3, 7, 11, 12, 15, 16, 17, 22):
+        for zero_points in ((0, 0, 0), (-128, -128, -128), (0, -128, 0), (-128, 0, -128)):
+            strides = [320, 160, 80, 1]
+            fields = {"shape": [2, 2, 2, 64], "a_strides": strides, "b_strides": [0, 160, 0, 1]}
+            fields |= {
+                "y_strides": strides,
+                "shift": shift,
+                "minimum": -128,
+                "maximum": int(rng.choice([90, 127])),
+            }
+            fields |= dict(zip(("a_zero_point", "b_zero_point", "y_zero_point"), zero_points))
+            a, b = (values(rng, 640, bool(rng.integers(2))) for _ in "ab")
+            simple(library, "mul_s8", [a, b], 640, fields)
+
+
+def test_softmax_agrees_with_the_reference(library) -> None:
+    rng = np.random.default_rng(0)
+    for exponent in (-6, -3, 0):
+        table = np.floor(32768 * np.exp(-np.arange(256) * 2.0**exponent) + 0.5).astype(np.uint16)
+        for channels in (1, 2, 10, 1000):
+            fields = {"rows": 3, "channels": channels, "x_row_stride": channels + 1, "y_row_stride": channels}
+            x = values(rng, 3 * (channels + 1), bool(rng.integers(2)))
+            got, _ = run_simulated(
+                "softmax_s8", [x], np.zeros(3 * channels, np.int8), fields, {"table": table}
+            )
+            wanted = run_reference(library, "softmax_s8", [x], 3 * channels, fields, {"table": table})
+            np.testing.assert_array_equal(got, wanted, err_msg=str(fields))
+
+
+def test_nearest_pixels_agree_with_the_reference(library) -> None:
+    rng = np.random.default_rng(0)
+    for channels in (8, 16, 40):
+        fields = {"x": image(3, 4, channels, 0, 16), "y": image(5, 7, channels)}
+        x, view = values(rng, bytes_of(fields["x"]), False), fields["y"]
+        pointers = {
+            "rows": rng.integers(0, 3, 5).astype(np.int32),
+            "columns": rng.integers(0, 4, 7).astype(np.int32),
+        }
+        size = bytes_of(view)
+        got, _ = run_simulated("resize_nearest_s8", [x], np.full(size, 0x77, np.int8), fields, pointers)
+        wanted = run_reference(library, "resize_nearest_s8", [x], size, fields, pointers)
+        np.testing.assert_array_equal(got[elements(view)], wanted[elements(view)])
