@@ -26,6 +26,10 @@ def count(number: float) -> str:
     return f"{number:,.0f}"
 
 
+def rate(number: float) -> str:
+    return f"{number:.1f}" if number >= 1 else f"{number:.2f}"
+
+
 def short(number: int) -> str:
     """Three or four digits with M or G for large numbers."""
     for unit, factor in (("G", 10**9), ("M", 10**6)):
@@ -87,7 +91,7 @@ def labelled_box(
 ) -> Markup:
     """A rectangle with as much of its label as fits; the label stands upright in high, narrow ones."""
     share = width / whole
-    room = "" if share >= 0.07 else None
+    room = ("" if share >= 0.2 else "short") if share >= 0.07 else None
     if share < 0.1 and height >= 3.5 * CALL_HEIGHT:
         room = "upright" if share >= 0.06 else "upright narrow" if share >= 0.022 else None
     text = None
@@ -312,25 +316,27 @@ def moved(report: Report, memory: str) -> Markup:
 # ---- The ESP32-S3's proof ----
 
 
+FARTHEST = 4  # bits: what lies beyond is drawn at the edge
+
+
 def margin_range(report: Report) -> tuple[int, int]:
-    """Whole bits around all margins."""
+    """Whole bits around all margins that are not too far out."""
     margins = [block["margin"] for call in report["calls"] for block in call["proof"]]
-    return min(floor(min(margins, default=0)), -1), max(ceil(max(margins, default=0)), 1)
+    low, high = floor(min(margins, default=0)), ceil(max(margins, default=0))
+    return max(min(low, -1), -FARTHEST), min(max(high, 1), FARTHEST)
 
 
 def margin_scale(bits: tuple[int, int]) -> Markup:
     low, high = bits
-    step = max(1, (high - low) // 8)
     marks = [
         element(
             "text",
-            "20 bits" if bit == 0 else f"{bit:+d}".replace("-", "−"),
+            "0" if bit == 0 else f"{bit:+d}".replace("-", "−"),
             x=percent(bit - low, high - low),
             y=13,
-            text_anchor="start" if bit == low else "end" if bit == high else "middle",
+            text_anchor="middle",
         )
         for bit in range(low, high + 1)
-        if bit % step == 0
     ]
     return picture(*marks, label="margin in bits", height=18)
 
@@ -365,7 +371,7 @@ def margins(call: Mapping[str, Any], bits: tuple[int, int]) -> Markup:
                 "svg",
                 element("title", hint),
                 Markup(MARKS[block["mode"]]),  # a constant
-                x=percent(block["margin"] - low, high - low),
+                x=percent(min(max(block["margin"], low), high) - low, high - low),
                 y=12,
                 overflow="visible",
             )
