@@ -133,7 +133,8 @@ class Graph:
         """A graph with its own module; the arrays are shared, nobody writes to them."""
         values = [port.value for port in self.inputs] + [op.result for op in self.ops]
         for value in values:
-            value.name_hint = value.name_hint or None  # xDSL's parser leaves nothing of %_0, and cannot clone that
+            # xDSL's parser leaves nothing of %_0, and cannot clone that
+            value.name_hint = value.name_hint or None
         return Graph(self.module.clone(), dict(self.weights), dict(self.meta))
 
 
