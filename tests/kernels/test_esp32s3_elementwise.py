@@ -223,3 +223,16 @@ def test_nearest_pixels_agree_with_the_reference(library) -> None:
         got, _ = run_simulated("resize_nearest_s8", [x], np.full(size, 0x77, np.int8), fields, pointers)
         wanted = run_reference(library, "resize_nearest_s8", [x], size, fields, pointers)
         np.testing.assert_array_equal(got[elements(view)], wanted[elements(view)])
+
+
+def test_transposed_boxes_agree_with_the_reference(library) -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        shape, order = [int(n) for n in rng.integers(1, 6, 4)], [int(n) for n in rng.permutation(4)]
+        fields = {"shape": shape, "permutation": order}
+        sizes = []
+        for name, extents in (("x", shape), ("y", [shape[axis] for axis in order])):
+            steps = random_strides(rng, extents)
+            fields[f"{name}_strides"] = steps
+            sizes.append(1 + sum((n - 1) * s for n, s in zip(extents, steps)))
+        simple(library, "transpose_s8", [values(rng, sizes[0], False)], sizes[1], fields)
