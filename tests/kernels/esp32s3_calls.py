@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 from kernels.esp32p4_calls import READ_AHEAD, bytes_of, elements, image, run_reference
+from reference.reference_library import Library
+
 from pienn.codegen import packing
 from pienn.codegen.structs import struct_bytes
 from pienn.isa.assembler import assemble
 from pienn.sim.machine import Machine
-from reference.reference_library import Library
 
 SOURCES = Path(__file__).resolve().parents[2] / "src_asm" / "esp32s3"
 UNWRITTEN = 0x77
@@ -41,17 +42,12 @@ def run_simulated(
     ahead = np.full(READ_AHEAD, 0x55, np.int8)
     if in_place:
         operands = operands[1:]
-    buffers = [
-        machine.buffer(np.concatenate([o.ravel(), ahead]), constant=True)
-        for o in operands
-    ]
+    buffers = [machine.buffer(np.concatenate([o.ravel(), ahead]), constant=True) for o in operands]
     y = machine.buffer(result, name="y")
     addresses = {}
     for name, array in pointers.items():
         raw = np.ascontiguousarray(array).view(np.int8).ravel()
-        addresses[name] = machine.buffer(
-            np.concatenate([raw, ahead]), constant=True, name=name
-        ).address
+        addresses[name] = machine.buffer(np.concatenate([raw, ahead]), constant=True, name=name).address
     data = np.frombuffer(struct_bytes(kernel, addresses, fields), np.uint8)
     parameters = machine.buffer(data, constant=True, name="params")
     arguments = [*([y] if in_place else []), *buffers, y, parameters]
@@ -83,9 +79,7 @@ def compare(
     return cycles
 
 
-def values(
-    rng: np.random.Generator, shape: Any, rails: bool, low: int = -128, high: int = 127
-) -> np.ndarray:
+def values(rng: np.random.Generator, shape: Any, rails: bool, low: int = -128, high: int = 127) -> np.ndarray:
     if rails:
         return rng.choice(np.array([low, high], np.int8), shape)
     return rng.integers(low, high + 1, shape).astype(np.int8)
@@ -105,15 +99,9 @@ def filter_of(
     inputs = int(np.prod(shape[1:]))
     bound = 127 if large else int(np.clip(2**18 // (inputs * 128), 1, 127))
     weights = values(rng, shape, rails, -bound, bound)
-    middle = (
-        max(shifts - 1, round(np.log2(np.sqrt(inputs) * bound * 80 / 100)))
-        if not large
-        else 11
-    )
+    middle = max(shifts - 1, round(np.log2(np.sqrt(inputs) * bound * 80 / 100))) if not large else 11
     shift = (middle - rng.permutation(np.arange(outputs) % shifts)).astype(np.uint8)
-    bias = (rng.normal(size=outputs) * 30 * 2.0 ** np.minimum(shift, 9)).astype(
-        np.int32
-    )
+    bias = (rng.normal(size=outputs) * 30 * 2.0 ** np.minimum(shift, 9)).astype(np.int32)
     if large == "carried":
         shift += 2
         bias -= np.int32(100) << shift

@@ -14,22 +14,19 @@ from kernels.esp32s3_calls import (
     values,
     window_fields,
 )
+from reference.reference_library import Library, compile_library
+
 from pienn.codegen.packing_esp32s3 import (
     Layout,
     conv2d_blocks,
     depthwise_blocks,
     fully_connected_blocks,
 )
-from reference.reference_library import Library, compile_library
 
 
 @pytest.fixture(scope="module")
 def library(tool, tmp_path_factory: pytest.TempPathFactory) -> Library:
-    return Library(
-        compile_library(
-            tmp_path_factory.mktemp("reference") / "reference.so", cc=tool("gcc")
-        )
-    )
+    return Library(compile_library(tmp_path_factory.mktemp("reference") / "reference.so", cc=tool("gcc")))
 
 
 def conv2d(
@@ -50,9 +47,7 @@ def conv2d(
 ):
     """(bodies and modes of the blocks, cycles) of a conv2d_s8 that agrees with the reference."""
     rng = np.random.default_rng(seed)
-    fields = window_fields(
-        size, kernel, stride, dilation, channels, outputs, clamp, pixel_stride, gap
-    )
+    fields = window_fields(size, kernel, stride, dilation, channels, outputs, clamp, pixel_stride, gap)
     x = values(rng, bytes_of(fields["x"]), rails)
     packed = filter_of(rng, (outputs, *kernel, channels), rails, large, shifts)
     layout = Layout(fields["x"]["pixel_stride"], stride[1], dilation[1])
@@ -73,16 +68,14 @@ def conv2d(
 
 CONV2D = {
     "1x1": [
-        {"size": (3, 5), "channels": c, "outputs": 20}
-        for c in (5, 8, 16, 21, 32, 40, 64, 80, 96, 128, 256)
+        {"size": (3, 5), "channels": c, "outputs": 20} for c in (5, 8, 16, 21, 32, 40, 64, 80, 96, 128, 256)
     ],
     "1x1 with gaps": [
         {"size": (3, 5), "channels": c, "outputs": 16, "gap": 16, "pixel_stride": 256}
         for c in (8, 16, 64, 120)
     ],
     "1x1 in steps": [
-        {"size": (3, 4), "channels": c, "outputs": 16, "stride": (2, 3)}
-        for c in (8, 16, 64, 96)
+        {"size": (3, 4), "channels": c, "outputs": 16, "stride": (2, 3)} for c in (8, 16, 64, 96)
     ],
     "3x3": [
         {"size": (3, 4), "channels": c, "outputs": 24, "kernel": (3, 3)}
@@ -143,18 +136,9 @@ def first_layer(library, size, channels, outputs, kernel, stride, **options):
 
 
 FIRST_LAYERS = [
-    *[
-        {"size": (2, w), "channels": 3, "kernel": (3, 3), "stride": (1, 1)}
-        for w in (1, 6, 7, 16, 17, 33)
-    ],
-    *[
-        {"size": (2, w), "channels": 3, "kernel": (3, 3), "stride": (2, 2)}
-        for w in (1, 3, 5, 8, 9, 19)
-    ],
-    *[
-        {"size": (3, w), "channels": 1, "kernel": (10, 4), "stride": (2, 2)}
-        for w in (1, 5, 7, 8, 17)
-    ],
+    *[{"size": (2, w), "channels": 3, "kernel": (3, 3), "stride": (1, 1)} for w in (1, 6, 7, 16, 17, 33)],
+    *[{"size": (2, w), "channels": 3, "kernel": (3, 3), "stride": (2, 2)} for w in (1, 3, 5, 8, 9, 19)],
+    *[{"size": (3, w), "channels": 1, "kernel": (10, 4), "stride": (2, 2)} for w in (1, 5, 7, 8, 17)],
     {"size": (3, 4), "channels": 1, "kernel": (5, 5), "stride": (1, 1)},
     {"size": (3, 4), "channels": 2, "kernel": (3, 2), "stride": (2, 1)},
     {"size": (2, 3), "channels": 4, "kernel": (7, 7), "stride": (2, 2)},
@@ -170,9 +154,7 @@ def test_first_layers_agree_with_the_reference(library, clamp, shifts) -> None:
             options = {"rails": rails, "large": large, "shifts": shifts}
             chosen, _ = first_layer(library, outputs=20, **case, clamp=clamp, **options)
             bodies |= {body for body, _ in chosen}
-    _, _ = first_layer(
-        library, (2, 3), 4, 16, (7, 7), (1, 1), rails=True, large=True, shifts=shifts
-    )
+    _, _ = first_layer(library, (2, 3), 4, 16, (7, 7), (1, 1), rails=True, large=True, shifts=shifts)
     assert "PACKED_RUNS" in bodies
     assert shifts > 1 or "RUNS_OF_4_STEP_2" in bodies
 
@@ -200,9 +182,7 @@ def test_conv2d_in_two_digits_and_with_several_shifts_agrees_with_the_reference(
     modes = set()
     for case in CONV2D[group]:
         for large in (False, True):
-            chosen, _ = conv2d(
-                library, **case, clamp=(-128, 100), large=large, shifts=shifts
-            )
+            chosen, _ = conv2d(library, **case, clamp=(-128, 100), large=large, shifts=shifts)
             modes |= {mode for _, mode in chosen}
     assert {"QACC", "two digits"} <= modes
 
@@ -242,9 +222,7 @@ def depthwise(
 ):
     """As conv2d, for depthwise_conv2d_s8."""
     rng = np.random.default_rng(0)
-    fields = window_fields(
-        size, kernel, stride, dilation, channels, channels, clamp, pixel_stride, gap
-    )
+    fields = window_fields(size, kernel, stride, dilation, channels, channels, clamp, pixel_stride, gap)
     x = values(rng, bytes_of(fields["x"]), rails)
     packed = filter_of(rng, (channels, *kernel), rails, large, shifts)
     chip = depthwise_blocks(packed, kernel, size[1], dilation[1], (-128, 127), clamp)
@@ -263,11 +241,7 @@ def depthwise(
 
 
 DEPTHWISE = {
-    "3x3": [
-        {"size": (3, width), "channels": c}
-        for width in (1, 2, 3, 4, 5, 8)
-        for c in (16, 40)
-    ],
+    "3x3": [{"size": (3, width), "channels": c} for width in (1, 2, 3, 4, 5, 8) for c in (16, 40)],
     "3x3 in steps": [
         {
             "size": (2, width),
@@ -305,9 +279,7 @@ def test_depthwise_conv2d_agrees_with_the_reference(library, group, clamp) -> No
 def test_depthwise_conv2d_in_two_digits_and_with_several_shifts_agrees_with_the_reference(
     library, shifts
 ) -> None:
-    chosen, _ = depthwise(
-        library, (3, 5), 48, (9, 9), large=True, rails=True, shifts=shifts
-    )
+    chosen, _ = depthwise(library, (3, 5), 48, (9, 9), large=True, rails=True, shifts=shifts)
     assert "two digits" in {mode for _, mode in chosen}
     chosen, _ = depthwise(library, (3, 5), 48, (3, 3), clamp=(-20, 90), shifts=shifts)
     assert {mode for _, mode in chosen} == {"QACC"}
@@ -322,9 +294,7 @@ def test_depthwise_conv2d_in_two_digits_and_with_several_shifts_agrees_with_the_
 )
 def test_depthwise_conv2d_is_as_fast_as_promised(library, floor, case) -> None:
     chosen, cycles = depthwise(library, **case)
-    macs = (
-        np.prod(case["size"]) * case["channels"] * np.prod(case.get("kernel", (3, 3)))
-    )
+    macs = np.prod(case["size"]) * case["channels"] * np.prod(case.get("kernel", (3, 3)))
     print(case, chosen[0], cycles, macs / cycles)
     assert {mode for _, mode in chosen} == {"QACC"}
     assert macs / cycles >= floor
@@ -373,9 +343,7 @@ def fully_connected(
 @pytest.mark.parametrize("shifts", [1, 4])
 @pytest.mark.parametrize("large", [False, True])
 @pytest.mark.parametrize("depth", [1, 16, 17, 40, 64, 128, 250])
-def test_fully_connected_agrees_with_the_reference(
-    library, depth, large, shifts
-) -> None:
+def test_fully_connected_agrees_with_the_reference(library, depth, large, shifts) -> None:
     for rows, columns, clamp, gap in ((1, 10, (-128, 127), 0), (3, 48, (-50, 60), 32)):
         for rails in (False, True):
             fully_connected(
@@ -400,23 +368,15 @@ def test_fully_connected_is_as_fast_as_promised(library) -> None:
 
 def simple(library, kernel, operands, size, fields, used=slice(None)) -> int:
     """Cycles of a call without constants that agrees with the reference in the `used` bytes of the result."""
-    got, cycles = run_simulated(
-        kernel, operands, np.full(size, UNWRITTEN, np.int8), fields, {}
-    )
+    got, cycles = run_simulated(kernel, operands, np.full(size, UNWRITTEN, np.int8), fields, {})
     wanted = run_reference(library, kernel, operands, size, fields, {})
     np.testing.assert_array_equal(got[used], wanted[used], err_msg=f"{kernel} {fields}")
     return cycles
 
 
 def pool_fields(size, channels, kernel, stride, dilation=(1, 1), gap=0):
-    fields = window_fields(
-        size, kernel, stride, dilation, channels, channels, (0, 0), 0, gap
-    )
-    return {
-        k: v
-        for k, v in fields.items()
-        if k not in ("padding_value", "minimum", "maximum")
-    }
+    fields = window_fields(size, kernel, stride, dilation, channels, channels, (0, 0), 0, gap)
+    return {k: v for k, v in fields.items() if k not in ("padding_value", "minimum", "maximum")}
 
 
 def test_maxima_agree_with_the_reference(library) -> None:
@@ -463,6 +423,4 @@ def test_a_bias_beyond_20_bits_agrees_with_the_reference(library, shifts) -> Non
         depthwise(library, (3, 3), 16, (9, 9), **options)[0],
     ]
     modes, _ = fully_connected(library, 2, 200, 16, **options)
-    assert {mode for chosen in proofs for _, mode in chosen} | set(modes) == {
-        "two digits"
-    }
+    assert {mode for chosen in proofs for _, mode in chosen} | set(modes) == {"two digits"}

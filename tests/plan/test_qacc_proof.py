@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from pienn.plan.qacc_proof import (
     CARRY_FACTORS,
     HIGHEST,
@@ -38,9 +39,7 @@ def naive(block: Block, x: np.ndarray) -> np.ndarray:
 
 def in_two_digits(block: Block, proof: Proof, x: np.ndarray) -> np.ndarray:
     bits = proof.digit_bits
-    start, added = (
-        carry(block.start, bits) if proof.carries else (block.start, 0 * block.start)
-    )
+    start, added = carry(block.start, bits) if proof.carries else (block.start, 0 * block.start)
     lower, upper = digits(block.weights, proof.high, bits)
     lanes = saturating(start, lower, x) >> bits
     lanes = saturating(lanes, carry_weights(added), CARRY_FACTORS)
@@ -78,19 +77,11 @@ def test_what_is_proved_is_computed_exactly(seed: int) -> None:
     if proof is None:
         return
     for x in inputs(rng, count, calm):
-        got = (
-            in_two_digits(calm, proof, x)
-            if proof.mode == "two digits"
-            else naive(calm, x)
-        )
-        np.testing.assert_array_equal(
-            got, exact(calm, x), err_msg=f"seed {seed}: {proof}"
-        )
+        got = in_two_digits(calm, proof, x) if proof.mode == "two digits" else naive(calm, x)
+        np.testing.assert_array_equal(got, exact(calm, x), err_msg=f"seed {seed}: {proof}")
 
 
-def block_of(
-    weights: list[int], start: int, shift: int, low: int = -128, high: int = 127
-) -> Block:
+def block_of(weights: list[int], start: int, shift: int, low: int = -128, high: int = 127) -> Block:
     """16 equal lanes."""
     columns = np.repeat(np.array(weights)[:, None], 16, axis=1)
     return Block(columns, np.full(16, start), np.full(16, shift), low, high)
@@ -105,9 +96,7 @@ def test_small_sums_have_a_margin() -> None:
 def test_saturation_beyond_the_rail_is_harmless() -> None:
     block = block_of([127] * 40, 0, 4, low=0)
     proof = prove(block)
-    assert (
-        proof is not None and proof.mode == "harmless saturation" and proof.margin < 0
-    )
+    assert proof is not None and proof.mode == "harmless saturation" and proof.margin < 0
     x = np.full(40, 127)
     np.testing.assert_array_equal(naive(block, x), exact(block, x))
 
