@@ -65,7 +65,7 @@ def compare(
     used: np.ndarray,
     size: int,
 ) -> int:
-    """Equal results where `used` says, and the cycles of the chip, which reads `blocks`; the reference reads `packed`."""
+    """Cycles of the chip (reads `blocks`); equal to the reference (reads `packed`) where `used` says."""
     untouched = np.full(size, UNWRITTEN, np.int8)
     got, cycles = run_simulated(kernel, operands, untouched, fields, {"blocks": blocks})
     pointers = {
