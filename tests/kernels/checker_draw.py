@@ -319,6 +319,12 @@ def resize_nearest_s8(b: Drawing) -> Any:
     return b.resize_nearest(x, size=draw["size"], layer="kernel")
 
 
+def transpose_s8(b: Drawing) -> Any:
+    shape = b.draw["shape"]
+    order = [int(axis) for axis in b.draw.random.permutation(len(shape))]
+    return b.transpose(b.given(shape), permutation=order, layer="kernel")
+
+
 def copy_s8(b: Drawing) -> Any:
     """What the caller's arrays and slices of them make of copies: from and to addresses of any alignment."""
     draw = b.draw
@@ -365,7 +371,8 @@ BUILD: Mapping[str, Callable[[Drawing], Any]] = {
     function.__name__: function
     for function in (
         conv2d_s8, depthwise_conv2d_s8, fully_connected_s8, add_s8, sub_s8, mul_s8, requantize_s8, lut_s8,
-        softmax_s8, max_pool2d_s8, avg_pool2d_s8, mean_s8, resize_nearest_s8, copy_s8, halo_s8,
+        softmax_s8, max_pool2d_s8, avg_pool2d_s8, mean_s8, resize_nearest_s8, transpose_s8,
+        copy_s8, halo_s8,
     )
 }  # fmt: skip
 """How a network is built around a call of each kernel."""
