@@ -48,10 +48,15 @@ def struct_offsets(text: str) -> dict[str, dict[str, int]]:
     return structs
 
 
+def component_structs() -> dict[str, dict[str, int]]:
+    """`struct_offsets` of the component's headers."""
+    folder = component_folder() / "include" / "pienn"
+    return struct_offsets((folder / "tensor.h").read_text() + (folder / "layers.h").read_text())
+
+
 def params_header() -> str:
     """The text of src_asm/params.h."""
-    folder = component_folder() / "include" / "pienn"
-    structs = struct_offsets((folder / "tensor.h").read_text() + (folder / "layers.h").read_text())
+    structs = component_structs()
     lines = [
         "/* Byte offsets of the parameter structs of include/pienn/layers.h, for assembly.",
         " * Made by `python -m pienn.codegen.offsets`. Do not edit. */",

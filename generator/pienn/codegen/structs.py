@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pienn.codegen.offsets import struct_offsets
+from pienn.codegen.offsets import component_structs
 from pienn.component import component_folder
 
 WORD = 4
@@ -17,8 +17,7 @@ WORD = 4
 
 @cache
 def _layouts() -> dict[str, dict[str, int]]:
-    folder = component_folder() / "include" / "pienn"
-    return struct_offsets((folder / "tensor.h").read_text() + (folder / "layers.h").read_text())
+    return component_structs()
 
 
 @cache
