@@ -16,6 +16,10 @@ from pienn.plan.kernel_list import read_kernels
 from pienn.version import VERSION
 
 CHIPS = {"esp32p4": "p4", "esp32s3": "s3"}
+RUNTIME = [
+    *(f"component/runtime/{name}.c" for name in ("callers", "errors", "profile", "shadow", "text")),
+    "component/port/esp_idf.c",
+]
 REGISTERS_COMPONENTS_ONLY = """\
 cmake_minimum_required(VERSION 3.20)
 project(stand_in C ASM)
@@ -24,11 +28,12 @@ set(ESP_PLATFORM 1)
 set(CONFIG_IDF_TARGET {target})
 {config}
 macro(idf_component_register)
-    cmake_parse_arguments(registered "" "" "SRCS;INCLUDE_DIRS" ${{ARGN}})
+    cmake_parse_arguments(registered "" "" "SRCS;INCLUDE_DIRS;PRIV_INCLUDE_DIRS" ${{ARGN}})
     set(COMPONENT_LIB __idf_${{COMPONENT_NAME}})
     add_library(${{COMPONENT_LIB}} STATIC ${{registered_SRCS}})
     add_library(idf::${{COMPONENT_NAME}} ALIAS ${{COMPONENT_LIB}})
-    target_include_directories(${{COMPONENT_LIB}} PUBLIC ${{registered_INCLUDE_DIRS}})
+    target_include_directories(${{COMPONENT_LIB}} PUBLIC ${{registered_INCLUDE_DIRS}}
+                               PRIVATE ${{registered_PRIV_INCLUDE_DIRS}})
 endmacro()
 set(COMPONENT_NAME maker__pienn)
 include("{component}/project_include.cmake")
@@ -61,14 +66,14 @@ def configure(folder: Path, component: Path, cmake: str, target: str, backend: s
 
 
 @pytest.mark.parametrize("target", CHIPS)
-@pytest.mark.parametrize("backend", ["PIE", "REFERENCE"])
+@pytest.mark.parametrize("backend", ["PIE", "SHADOW", "REFERENCE"])
 def test_each_chip_gets_the_sources_that_the_list_of_kernels_gives_it(
     component: Path, tmp_path: Path, tool, target: str, backend: str
 ) -> None:
     done, sources, definitions, _ = configure(tmp_path, component, tool("cmake"), target, backend)
     assert done.returncode == 0, done.stderr
-    expected = [f"src_ref/{kernel.name}.c" for kernel in read_kernels()]
-    if backend == "PIE":
+    expected = RUNTIME + [f"src_ref/{kernel.name}.c" for kernel in read_kernels()]
+    if backend != "REFERENCE":
         version = CHIPS[target]
         own = [kernel.name for kernel in read_kernels() if getattr(kernel, version) == version]
         assert own
@@ -76,7 +81,7 @@ def test_each_chip_gets_the_sources_that_the_list_of_kernels_gives_it(
         assert definitions == f"PIENN_TARGET_{version.upper()}"
     else:
         assert definitions == ""
-    assert [re.sub(r".*/(?=src_)", "", source) for source in sources] == sorted(expected)
+    assert [re.sub(r".*/(?=src_|component/)", "", source) for source in sources] == sorted(expected)
     for source in expected:
         assert (component / source).is_file(), source
 
