@@ -50,7 +50,12 @@ extern "C" {
  * memory;
  *   - pixel_stride and row_stride are multiples of 16, block_stride is 16, and pixels of x hold whole blocks
  *     of 16 channels whose surplus lanes may hold anything (their weights are 0 or are not multiplied);
- *   - surplus lanes of the last block of y are written. */
+ *   - surplus lanes of the last block of y are written.
+ * conv2d_s8 and depthwise_conv2d_s8 have several bodies there, the code for one kind of window. A call lists
+ * those that its records run, and the linker leaves out what no call lists (--gc-sections). */
+
+/* A body: machine code, of which C knows the address only. */
+typedef struct pienn_body pienn_body;
 
 /* conv2d_s8. The window of output (i, j) starts at row i * stride_y - padding_top and column
  * j * stride_x - padding_left of x; output sizes are those of y, so padding below and to the right needs no
@@ -60,6 +65,7 @@ typedef struct pienn_conv2d_s8_params {
     const int32_t *bias;   /* [ceil(y.channels / 16) * 16], folded as above */
     const uint8_t *shift;  /* [ceil(y.channels / 16) * 16], 0..31 */
     const void *blocks;    /* the chip's own packed records of all this; NULL for the reference */
+    const pienn_body *const *bodies; /* that the records name; NULL for the reference */
     pienn_view x;
     pienn_view y;
     int32_t kernel_height; /* >= 1 */
@@ -75,14 +81,15 @@ typedef struct pienn_conv2d_s8_params {
     int32_t minimum;       /* -128..127 */
     int32_t maximum;       /* minimum..127 */
 } pienn_conv2d_s8_params;
-PIENN_LAYOUT(pienn_conv2d_s8_params, maximum, 4, 24);
+PIENN_LAYOUT(pienn_conv2d_s8_params, maximum, 5, 24);
 
 /* depthwise_conv2d_s8. As conv2d_s8, but output channel c reads channel c alone; x.channels = y.channels. */
 typedef struct pienn_depthwise_conv2d_s8_params {
-    const int8_t *weights; /* [ceil(channels / 16)][kernel_height][kernel_width][16] */
-    const int32_t *bias;   /* [ceil(channels / 16) * 16], folded as above */
-    const uint8_t *shift;  /* [ceil(channels / 16) * 16], 0..31 */
-    const void *blocks;    /* the chip's own packed records of all this; NULL for the reference */
+    const int8_t *weights;           /* [ceil(channels / 16)][kernel_height][kernel_width][16] */
+    const int32_t *bias;             /* [ceil(channels / 16) * 16], folded as above */
+    const uint8_t *shift;            /* [ceil(channels / 16) * 16], 0..31 */
+    const void *blocks;              /* the chip's own packed records of all this; NULL for the reference */
+    const pienn_body *const *bodies; /* that the records name; NULL for the reference */
     pienn_view x;
     pienn_view y;
     int32_t kernel_height; /* >= 1 */
@@ -97,7 +104,7 @@ typedef struct pienn_depthwise_conv2d_s8_params {
     int32_t minimum;       /* -128..127 */
     int32_t maximum;       /* minimum..127 */
 } pienn_depthwise_conv2d_s8_params;
-PIENN_LAYOUT(pienn_depthwise_conv2d_s8_params, maximum, 4, 23);
+PIENN_LAYOUT(pienn_depthwise_conv2d_s8_params, maximum, 5, 23);
 
 /* conv_transpose2d_s8. Input pixel (i, j) times tap (ky, kx) adds to output pixel
  * (i * stride_y + ky * dilation_y - padding_top, j * stride_x + kx * dilation_x - padding_left) where y has

@@ -4,7 +4,7 @@
  * vsmulas loads the next weights while it multiplies, srcmb shifts and saturates each lane by its own amount.
  *
  * Reads `blocks` (generator/pienn/codegen/packing_esp32p4.py), one record per block of outputs:
- *     word 0       which body computes a row, see `bodies`
+ *     word 0       offset in the call's list `bodies` of the one that computes a row
  *     word 1       bytes of a record
  *     word 2       bytes of one run of input: a kernel row of packed pixels; of TAPS the whole vectors of a tap
  *     word 3       minus the bytes of streamed weights (bodies with resident weights)
@@ -506,77 +506,55 @@
     ret
 .endm
 
-/* The bodies, numbered as Conv2dBody of the packer. A firmware that knows its networks names those that they use, a bit
- * each, and spares the others; records with another body then stop the program. */
-#ifndef PIENN_CONV2D_S8_BODIES
-#define PIENN_CONV2D_S8_BODIES 0x7fffff
-#endif
+/* Conv2dBody of the packer */
+BODY pienn_conv2d_s8_p4_short_8
+    POINTWISE_SHORT 8, 0
+BODY pienn_conv2d_s8_p4_short_16
+    POINTWISE_SHORT 16, 0
+BODY pienn_conv2d_s8_p4_short_32
+    POINTWISE_SHORT 32, 0
+BODY pienn_conv2d_s8_p4_short_64
+    POINTWISE_SHORT 64, 0
+BODY pienn_conv2d_s8_p4_short_8_clamped
+    POINTWISE_SHORT 8, 1
+BODY pienn_conv2d_s8_p4_short_16_clamped
+    POINTWISE_SHORT 16, 1
+BODY pienn_conv2d_s8_p4_short_24_clamped
+    POINTWISE_SHORT 24, 1
+BODY pienn_conv2d_s8_p4_short_32_clamped
+    POINTWISE_SHORT 32, 1
+BODY pienn_conv2d_s8_p4_short_64_clamped
+    POINTWISE_SHORT 64, 1
+BODY pienn_conv2d_s8_p4_short_128_clamped
+    POINTWISE_SHORT 128, 1
+BODY pienn_conv2d_s8_p4_nine_taps_16
+    NINE_TAPS
+BODY pienn_conv2d_s8_p4_nine_taps_24
+    NINE_TAPS_OF_PAIRS 8
+BODY pienn_conv2d_s8_p4_nine_taps_32
+    NINE_TAPS_OF_PAIRS 16
+BODY pienn_conv2d_s8_p4_long_4
+    POINTWISE_LONG 4
+BODY pienn_conv2d_s8_p4_runs_6
+    RUNS 6
+BODY pienn_conv2d_s8_p4_runs_3
+    RUNS 3
+BODY pienn_conv2d_s8_p4_runs_1
+    RUNS_OF_SINGLES
+BODY pienn_conv2d_s8_p4_taps_whole
+    TAPS 1, 0
+BODY pienn_conv2d_s8_p4_taps_half
+    TAPS 0, 1
+BODY pienn_conv2d_s8_p4_taps_whole_half
+    TAPS 1, 1
+BODY pienn_conv2d_s8_p4_rgb_step_3
+    RGB_STEP_3
+BODY pienn_conv2d_s8_p4_rgb_step_6
+    RGB_STEP_6
+BODY pienn_conv2d_s8_p4_runs_of_4_step_2
+    SHORT_RUNS 4, 2, 8
 
-.macro BODY_OFFSET number, name
-    .if (PIENN_CONV2D_S8_BODIES >> \number) & 1
-    .word \name - bodies
-    .else
-    .word left_out - bodies
-    .endif
-.endm
-.macro BODY number, name, code, arguments:vararg
-    .if (PIENN_CONV2D_S8_BODIES >> \number) & 1
-\name:
-    \code \arguments
-    .endif
-.endm
-
-bodies:
-    BODY_OFFSET 0, short8
-    BODY_OFFSET 1, short16
-    BODY_OFFSET 2, short32
-    BODY_OFFSET 3, short64
-    BODY_OFFSET 4, short8_clamped
-    BODY_OFFSET 5, short16_clamped
-    BODY_OFFSET 6, short24_clamped
-    BODY_OFFSET 7, short32_clamped
-    BODY_OFFSET 8, short64_clamped
-    BODY_OFFSET 9, short128_clamped
-    BODY_OFFSET 10, nine_taps16
-    BODY_OFFSET 11, nine_taps24
-    BODY_OFFSET 12, nine_taps32
-    BODY_OFFSET 13, long4
-    BODY_OFFSET 14, runs6
-    BODY_OFFSET 15, runs3
-    BODY_OFFSET 16, runs1
-    BODY_OFFSET 17, taps_whole
-    BODY_OFFSET 18, taps_half
-    BODY_OFFSET 19, taps_whole_half
-    BODY_OFFSET 20, rgb_step3
-    BODY_OFFSET 21, rgb_step6
-    BODY_OFFSET 22, runs_of_4_step2
-
-left_out:
-    ebreak
-    BODY 0, short8, POINTWISE_SHORT, 8, 0
-    BODY 1, short16, POINTWISE_SHORT, 16, 0
-    BODY 2, short32, POINTWISE_SHORT, 32, 0
-    BODY 3, short64, POINTWISE_SHORT, 64, 0
-    BODY 4, short8_clamped, POINTWISE_SHORT, 8, 1
-    BODY 5, short16_clamped, POINTWISE_SHORT, 16, 1
-    BODY 6, short24_clamped, POINTWISE_SHORT, 24, 1
-    BODY 7, short32_clamped, POINTWISE_SHORT, 32, 1
-    BODY 8, short64_clamped, POINTWISE_SHORT, 64, 1
-    BODY 9, short128_clamped, POINTWISE_SHORT, 128, 1
-    BODY 10, nine_taps16, NINE_TAPS
-    BODY 11, nine_taps24, NINE_TAPS_OF_PAIRS, 8
-    BODY 12, nine_taps32, NINE_TAPS_OF_PAIRS, 16
-    BODY 13, long4, POINTWISE_LONG, 4
-    BODY 14, runs6, RUNS, 6
-    BODY 15, runs3, RUNS, 3
-    BODY 16, runs1, RUNS_OF_SINGLES
-    BODY 17, taps_whole, TAPS, 1, 0
-    BODY 18, taps_half, TAPS, 0, 1
-    BODY 19, taps_whole_half, TAPS, 1, 1
-    BODY 20, rgb_step3, RGB_STEP_3
-    BODY 21, rgb_step6, RGB_STEP_6
-    BODY 22, runs_of_4_step2, SHORT_RUNS, 4, 2, 8
-
+    .text
 /* void pienn_conv2d_s8_p4(const int8_t *x, int8_t *y, const pienn_conv2d_s8_params *p)
  *
  *     s3 rows left      s4 x row    s6 y row    s9 step of s4    s11 step of s6
@@ -624,12 +602,10 @@ FUNCTION pienn_conv2d_s8_p4
 1:
     sw t4, FRAME_ROW_BYTES
     sw s3, FRAME_ROWS
-    lw t0, RECORD_BODY(s8)
-    slli t0, t0, 2
-    lla t1, bodies
+    lw t0, PIENN_CONV2D_S8_BODIES(s7)
+    lw t1, RECORD_BODY(s8)
     add t0, t0, t1
     lw s5, 0(t0)
-    add s5, s5, t1
 .Lblock:
     ROUND_DOWN t4
     lw t4, RECORD_STREAM(s8)

@@ -2,7 +2,7 @@
  * weights of one tap.
  *
  * Reads `blocks` (generator/pienn/codegen/packing_esp32p4.py), one record per block of channels:
- *     word 0       which body computes a row, see `bodies`
+ *     word 0       offset in the call's list `bodies` of the one that computes the rows
  *     word 1       bytes of a record
  *     words 2, 3   0
  *     16 int32     bias
@@ -265,45 +265,23 @@
     NEXT_ROW .Lrow\@
 .endm
 
-/* The bodies, numbered as DepthwiseBody of the packer. A firmware that knows its networks names those that they use, a bit
- * each, and spares the others; records with another body then stop the program. */
-#ifndef PIENN_DEPTHWISE_CONV2D_S8_BODIES
-#define PIENN_DEPTHWISE_CONV2D_S8_BODIES 0x7f
-#endif
+/* DepthwiseBody of the packer */
+BODY pienn_depthwise_conv2d_s8_p4_stride_1
+    STRIDE_1 0
+BODY pienn_depthwise_conv2d_s8_p4_stride_1_clamped
+    STRIDE_1 1
+BODY pienn_depthwise_conv2d_s8_p4_stride_2
+    STRIDE_2 0
+BODY pienn_depthwise_conv2d_s8_p4_stride_2_clamped
+    STRIDE_2 1
+BODY pienn_depthwise_conv2d_s8_p4_twenty_five_taps
+    TWENTY_FIVE_TAPS 0
+BODY pienn_depthwise_conv2d_s8_p4_twenty_five_taps_clamped
+    TWENTY_FIVE_TAPS 1
+BODY pienn_depthwise_conv2d_s8_p4_any_taps
+    ANY_TAPS
 
-.macro BODY_OFFSET number, name
-    .if (PIENN_DEPTHWISE_CONV2D_S8_BODIES >> \number) & 1
-    .word \name - bodies
-    .else
-    .word left_out - bodies
-    .endif
-.endm
-.macro BODY number, name, code, arguments:vararg
-    .if (PIENN_DEPTHWISE_CONV2D_S8_BODIES >> \number) & 1
-\name:
-    \code \arguments
-    .endif
-.endm
-
-bodies:
-    BODY_OFFSET 0, stride1
-    BODY_OFFSET 1, stride1_clamped
-    BODY_OFFSET 2, stride2
-    BODY_OFFSET 3, stride2_clamped
-    BODY_OFFSET 4, twenty_five_taps
-    BODY_OFFSET 5, twenty_five_taps_clamped
-    BODY_OFFSET 6, any_taps
-
-left_out:
-    ebreak
-    BODY 0, stride1, STRIDE_1, 0
-    BODY 1, stride1_clamped, STRIDE_1, 1
-    BODY 2, stride2, STRIDE_2, 0
-    BODY 3, stride2_clamped, STRIDE_2, 1
-    BODY 4, twenty_five_taps, TWENTY_FIVE_TAPS, 0
-    BODY 5, twenty_five_taps_clamped, TWENTY_FIVE_TAPS, 1
-    BODY 6, any_taps, ANY_TAPS
-
+    .text
 /* void pienn_depthwise_conv2d_s8_p4(const int8_t *x, int8_t *y, const pienn_depthwise_conv2d_s8_params *p)
  *
  *     s7 p */
@@ -343,12 +321,10 @@ FUNCTION pienn_depthwise_conv2d_s8_p4
 .Lblock:
     ROUND_DOWN a3
     lw a4, FRAME_RECORD
-    lla t1, bodies
+    lw t1, PIENN_DEPTHWISE_CONV2D_S8_BODIES(s7)
     lw t0, RECORD_BODY(a4)
-    slli t0, t0, 2
     add t0, t0, t1
     lw a2, 0(t0)
-    add a2, a2, t1
     lw s4, FRAME_X
     lw s6, FRAME_Y
     lw s3, PIENN_DEPTHWISE_CONV2D_S8_Y_HEIGHT(s7)

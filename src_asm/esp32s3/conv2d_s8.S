@@ -36,7 +36,8 @@
 #define FRAME_RUN 68
 #define FRAME_PASS_END 72     /* weights pointer when the first of two passes is done */
 #define FRAME_RELU 76
-#define FRAME_BYTES 112
+#define FRAME_BODIES 80
+#define FRAME_BYTES 128
 
 /* The end of a pixel in bodies with resident weights: the weights' pointer goes back, which keeps srcmb from the last
  * MAC; QACC starts anew while the result is on its way. */
@@ -573,67 +574,59 @@
 .endm
 
 /* Any size and any number of shifts or digits; the others take blocks of one shift in one digit. */
-    .section .rodata
-    .align 4
-bodies:                         /* in the order of Conv2dBody of the packer */
-    .word pointwise8, pointwise16, pointwise24, pointwise32, pointwise64
-    .word pointwise8_clamped, pointwise16_clamped, pointwise24_clamped, pointwise32_clamped, pointwise64_clamped
-    .word pointwise96_clamped, pointwise128_clamped, pointwise256_clamped
-    .word nine_taps16, nine_taps24, nine_taps32, rgb_step3, rgb_step6, runs_of_4_step_2
-    .word runs_even, runs_odd, taps_whole, taps_half, taps_whole_half, packed_runs
-
-    .text
-pointwise8:
+/* Conv2dBody of the packer */
+BODY pienn_conv2d_s8_s3_pointwise_8
     POINTWISE 8, 0
-pointwise16:
+BODY pienn_conv2d_s8_s3_pointwise_16
     POINTWISE 16, 0
-pointwise24:
+BODY pienn_conv2d_s8_s3_pointwise_24
     POINTWISE 24, 0
-pointwise32:
+BODY pienn_conv2d_s8_s3_pointwise_32
     POINTWISE 32, 0
-pointwise64:
+BODY pienn_conv2d_s8_s3_pointwise_64
     POINTWISE 64, 0
-pointwise8_clamped:
+BODY pienn_conv2d_s8_s3_pointwise_8_clamped
     POINTWISE 8, 1
-pointwise16_clamped:
+BODY pienn_conv2d_s8_s3_pointwise_16_clamped
     POINTWISE 16, 1
-pointwise24_clamped:
+BODY pienn_conv2d_s8_s3_pointwise_24_clamped
     POINTWISE 24, 1
-pointwise32_clamped:
+BODY pienn_conv2d_s8_s3_pointwise_32_clamped
     POINTWISE 32, 1
-pointwise64_clamped:
+BODY pienn_conv2d_s8_s3_pointwise_64_clamped
     POINTWISE 64, 1
-pointwise96_clamped:
+BODY pienn_conv2d_s8_s3_pointwise_96_clamped
     POINTWISE 96, 1
-pointwise128_clamped:
+BODY pienn_conv2d_s8_s3_pointwise_128_clamped
     POINTWISE 128, 1
-pointwise256_clamped:
+BODY pienn_conv2d_s8_s3_pointwise_256_clamped
     POINTWISE 256, 1
-nine_taps16:
+BODY pienn_conv2d_s8_s3_nine_taps_16
     NINE_TAPS
-nine_taps24:
+BODY pienn_conv2d_s8_s3_nine_taps_24
     NINE_TAPS_OF_PAIRS 8
-nine_taps32:
+BODY pienn_conv2d_s8_s3_nine_taps_32
     NINE_TAPS_OF_PAIRS 16
-rgb_step3:
+BODY pienn_conv2d_s8_s3_rgb_step_3
     RGB_STEP_3
-rgb_step6:
+BODY pienn_conv2d_s8_s3_rgb_step_6
     RGB_STEP_6
-runs_of_4_step_2:
+BODY pienn_conv2d_s8_s3_runs_of_4_step_2
     SHORT_RUNS 4, 2
-runs_even:
+BODY pienn_conv2d_s8_s3_runs_even
     RUNS 0
-runs_odd:
+BODY pienn_conv2d_s8_s3_runs_odd
     RUNS 1
-taps_whole:
+BODY pienn_conv2d_s8_s3_taps_whole
     TAPS 1, 0
-taps_half:
+BODY pienn_conv2d_s8_s3_taps_half
     TAPS 0, 1
-taps_whole_half:
+BODY pienn_conv2d_s8_s3_taps_whole_half
     TAPS 1, 1
-packed_runs:
+BODY pienn_conv2d_s8_s3_packed_runs
     PACKED_RUNS
 
+    .text
 /* void pienn_conv2d_s8_s3(const int8_t *x, int8_t *y, const pienn_conv2d_s8_params *p)
  *
  *     a2 x    a3 y    a4 p    a10 record */
@@ -642,8 +635,10 @@ FUNCTION pienn_conv2d_s8_s3
     s32i a2, a1, FRAME_X
     s32i a3, a1, FRAME_Y
     l32i a10, a4, PIENN_CONV2D_S8_BLOCKS
+    l32i a12, a4, PIENN_CONV2D_S8_BODIES
     l32i a11, a4, PIENN_CONV2D_S8_Y_CHANNELS
     s32i a10, a1, FRAME_RECORD
+    s32i a12, a1, FRAME_BODIES
     addi a11, a11, 15
     srli a11, a11, 4
     s32i a11, a1, FRAME_BLOCKS
@@ -682,8 +677,8 @@ FUNCTION pienn_conv2d_s8_s3
     s32i a12, a1, FRAME_ROWS
 .Lblock:
     l32i a11, a10, RECORD_BODY
-    movi a12, bodies
-    addx4 a11, a11, a12
+    l32i a12, a1, FRAME_BODIES
+    add a11, a11, a12
     l32i a11, a11, 0
     l32i a12, a10, RECORD_RUN
     s32i a11, a1, FRAME_BODY

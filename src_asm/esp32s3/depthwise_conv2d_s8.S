@@ -42,6 +42,7 @@
 #define FRAME_Y_FIRST 80      /* as FRAME_Y_BORDER, 0 for the first row */
 #define FRAME_BORDER_LEFT 84  /* as FRAME_BORDER, 0 for the last row */
 #define FRAME_Y_STEP 88       /* between pixels */
+#define FRAME_BODIES 92
 #define FRAME_BYTES 128
 
 /* QACC += x * weight; then x = vector at a2, which moves by `step` */
@@ -311,27 +312,23 @@
     j .Ldone\@
 .endm
 
-    .section .rodata
-    .align 4
-bodies:                         /* in the order of DepthwiseBody of the packer */
-    .word any_window, nine_taps, nine_taps_relu, nine_taps_clamped, taps25, taps25_relu, taps25_clamped
+/* DepthwiseBody of the packer */
+BODY pienn_depthwise_conv2d_s8_s3_any_window
+    ANY_WINDOW
+BODY pienn_depthwise_conv2d_s8_s3_nine_taps
+    WALKED 3, 3, 3, 0
+BODY pienn_depthwise_conv2d_s8_s3_nine_taps_relu
+    WALKED 3, 3, 3, 1
+BODY pienn_depthwise_conv2d_s8_s3_nine_taps_clamped
+    WALKED 3, 3, 1, 2
+BODY pienn_depthwise_conv2d_s8_s3_taps_25
+    WALKED 5, 5, 3, 0
+BODY pienn_depthwise_conv2d_s8_s3_taps_25_relu
+    WALKED 5, 5, 3, 1
+BODY pienn_depthwise_conv2d_s8_s3_taps_25_clamped
+    WALKED 5, 5, 1, 2
 
     .text
-nine_taps:
-    WALKED 3, 3, 3, 0
-nine_taps_relu:
-    WALKED 3, 3, 3, 1
-nine_taps_clamped:
-    WALKED 3, 3, 1, 2
-taps25:
-    WALKED 5, 5, 3, 0
-taps25_relu:
-    WALKED 5, 5, 3, 1
-taps25_clamped:
-    WALKED 5, 5, 1, 2
-any_window:
-    ANY_WINDOW
-
 /* void pienn_depthwise_conv2d_s8_s3(const int8_t *x, int8_t *y, const pienn_depthwise_conv2d_s8_params *p)
  *
  *     a2 x    a3 y    a4 p    a10 record */
@@ -340,8 +337,10 @@ FUNCTION pienn_depthwise_conv2d_s8_s3
     s32i a2, a1, FRAME_X
     s32i a3, a1, FRAME_Y
     l32i a10, a4, PIENN_DEPTHWISE_CONV2D_S8_BLOCKS
+    l32i a12, a4, PIENN_DEPTHWISE_CONV2D_S8_BODIES
     l32i a11, a4, PIENN_DEPTHWISE_CONV2D_S8_Y_CHANNELS
     s32i a10, a1, FRAME_RECORD
+    s32i a12, a1, FRAME_BODIES
     addi a11, a11, 15
     srli a11, a11, 4
     s32i a11, a1, FRAME_BLOCKS
@@ -384,15 +383,16 @@ FUNCTION pienn_depthwise_conv2d_s8_s3
     movi a12, 1
 .Lblock:
     /* a12 rows that the body may compute */
-    l32i a11, a10, RECORD_BODY
+    l32i a11, a10, RECORD_RUN
     s32i a12, a1, FRAME_SPAN
     bnez a11, 1f
     movi a12, 1
 1:
     l32i a9, a1, FRAME_ROWS
-    movi a13, bodies
+    l32i a11, a10, RECORD_BODY
+    l32i a13, a1, FRAME_BODIES
     sub a12, a9, a12
-    addx4 a11, a11, a13
+    add a11, a11, a13
     l32i a11, a11, 0
     movi a13, 1
     moveqz a9, a13, a12         /* calls */

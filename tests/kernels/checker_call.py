@@ -205,6 +205,9 @@ def _compare(given: _Given, random: np.random.Generator, run: Callable[..., Resu
         name: machine.buffer(_followed(array.tobytes(), random), name=name, constant=True).address
         for name, array in parameters.arrays.items()
     }
+    if parameters.bodies:
+        bodies = np.array([machine.address_of(body) for body in parameters.bodies], "<u4")
+        pointers["bodies"] = machine.buffer(bodies, name="bodies", constant=True).address
     struct = np.frombuffer(struct_bytes(call.kernel.name, pointers, parameters.fields), np.uint8)
     struct_address = machine.buffer(
         struct, name="parameters", constant=True, offset=4 * int(random.integers(4))

@@ -27,13 +27,6 @@ def machine_with(kernel: str, revision: int) -> Machine:
     return machine
 
 
-def code_bytes(kernel: str, bodies: int | None = None) -> int:
-    """Bytes of a kernel, or of one with only these bodies."""
-    defines = {} if bodies is None else {f"PIENN_{kernel.upper()}_BODIES": str(bodies)}
-    code = assemble(SOURCES / f"{kernel}.S", "esp32p4", defines=defines)
-    return sum(section.size for section in code.sections.values())
-
-
 def image(height: int, width: int, channels: int, pixel_stride: int = 0, gap: int = 0) -> dict[str, int]:
     """A view as the planner lays images out: pixels padded to whole vectors."""
     pixel_stride = pixel_stride or -(-channels // LANES) * LANES
@@ -84,8 +77,9 @@ def run_simulated(
     fields: Mapping[str, Any],
     pointers: Mapping[str, np.ndarray | None],
     run: Callable[..., Any] | None = None,
+    bodies: Sequence[str] = (),
 ) -> tuple[np.ndarray, int]:
-    """(bytes of the result's buffer, cycles). `run` replaces Machine.call."""
+    """(bytes of the result's buffer, cycles). `run` replaces Machine.call; `bodies` are symbols."""
     machine = machine_with(kernel, revision)
     machine.release_buffers()
     ahead = np.full(READ_AHEAD, 0x55, np.int8)
@@ -97,6 +91,9 @@ def run_simulated(
         if array is not None:
             raw = np.ascontiguousarray(array).view(np.int8).ravel()
             values[name] = machine.buffer(np.concatenate([raw, ahead]), constant=True, name=name).address
+    if bodies:
+        table = np.array([machine.address_of(body) for body in bodies], "<u4")
+        values["bodies"] = machine.buffer(table, constant=True, name="bodies").address
     words = np.array(words_of(kernel, values), np.int64)
     parameters = machine.buffer((words & 0xFFFFFFFF).astype(np.uint32), constant=True, name="params")
     result = (run or Machine.call)(machine, f"pienn_{kernel}_p4", *buffers, y, parameters)

@@ -35,8 +35,9 @@ def run_simulated(
     fields: Mapping[str, Any],
     pointers: Mapping[str, np.ndarray],
     in_place: bool = False,
+    bodies: Sequence[str] = (),
 ) -> tuple[np.ndarray, int]:
-    """(bytes of the result's buffer, which start as `result`; cycles)."""
+    """(bytes of the result's buffer, which start as `result`; cycles). `bodies` are symbols."""
     machine = machine_with(kernel)
     machine.release_buffers()
     ahead = np.full(READ_AHEAD, 0x55, np.int8)
@@ -48,6 +49,9 @@ def run_simulated(
     for name, array in pointers.items():
         raw = np.ascontiguousarray(array).view(np.int8).ravel()
         addresses[name] = machine.buffer(np.concatenate([raw, ahead]), constant=True, name=name).address
+    if bodies:
+        table = np.array([machine.address_of(body) for body in bodies], "<u4")
+        addresses["bodies"] = machine.buffer(table, constant=True, name="bodies").address
     data = np.frombuffer(struct_bytes(kernel, addresses, fields), np.uint8)
     parameters = machine.buffer(data, constant=True, name="params")
     arguments = [*([y] if in_place else []), *buffers, y, parameters]
@@ -61,18 +65,20 @@ def compare(
     operands: Sequence[np.ndarray],
     fields: Mapping[str, Any],
     blocks: np.ndarray,
+    bodies: Sequence[str],
     packed: packing.Filter,
     used: np.ndarray,
     size: int,
 ) -> int:
     """Cycles of the chip (reads `blocks`); equal to the reference (reads `packed`) where `used` says."""
     untouched = np.full(size, UNWRITTEN, np.int8)
-    got, cycles = run_simulated(kernel, operands, untouched, fields, {"blocks": blocks})
+    got, cycles = run_simulated(kernel, operands, untouched, fields, {"blocks": blocks}, bodies=bodies)
     pointers = {
         "weights": packed.weights,
         "bias": packed.bias,
         "shift": packed.shift,
         "blocks": None,
+        **({"bodies": None} if bodies else {}),
     }
     wanted = run_reference(library, kernel, operands, size, fields, pointers)
     np.testing.assert_array_equal(got[used], wanted[used])

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from kernels.esp32p4_calls import (
     bytes_of,
-    code_bytes,
     elements,
     image,
     machine_with,
@@ -19,9 +18,9 @@ from kernels.esp32p4_calls import (
 from reference.reference_library import Library, compile_library
 
 from pienn.codegen import packing
+from pienn.codegen.chip_packing import body_symbols
 from pienn.codegen.packing_esp32p4 import (
     Layout,
-    bodies_of,
     choose_body,
     choose_depthwise_body,
     conv2d_blocks,
@@ -78,12 +77,13 @@ def window_fields(size, kernel, stride, dilation, channels, outputs, clamp, pixe
     }
 
 
-def compare(library: Library, kernel: str, revision, operands, fields, packed, blocks, run=None) -> int:
+def compare(library: Library, kernel: str, revision, operands, fields, packed, blocks, body, run=None) -> int:
     """Equal results; cycles of the simulated call."""
     size = bytes_of(fields["y"])
-    nothing = {"weights": None, "bias": None, "shift": None}
-    got, cycles = run_simulated(kernel, revision, operands, size, fields, {**nothing, "blocks": blocks}, run)
-    pointers = {"weights": packed.weights, "bias": packed.bias, "shift": packed.shift, "blocks": None}
+    pointers = {"weights": None, "bias": None, "shift": None, "blocks": blocks, "bodies": None}
+    bodies = body_symbols("p4", kernel, [body])
+    got, cycles = run_simulated(kernel, revision, operands, size, fields, pointers, run, bodies)
+    pointers |= {"weights": packed.weights, "bias": packed.bias, "shift": packed.shift, "blocks": None}
     wanted = run_reference(library, kernel, operands, size, fields, pointers)
     used = elements(fields["y"])
     np.testing.assert_array_equal(got[used], wanted[used])
@@ -121,7 +121,7 @@ def conv2d(
     layout = Layout(fields["x"]["pixel_stride"], stride[1], dilation[1], clamp != (-128, 127))
     body = choose_body(kernel, channels, layout)
     blocks = conv2d_blocks(packed, body, kernel, channels)
-    cycles = compare(library, "conv2d_s8", revision, [x], fields | {"groups": 1}, packed, blocks, run)
+    cycles = compare(library, "conv2d_s8", revision, [x], fields | {"groups": 1}, packed, blocks, body, run)
     return body.name, cycles
 
 
@@ -246,8 +246,9 @@ def depthwise(
     x = values(rng, bytes_of(fields["x"]), rails)
     packed = filter_of(rng, (channels, *kernel), rails)
     layout = Layout(fields["x"]["pixel_stride"], stride[1], dilation[1], clamp != (-128, 127))
-    blocks = depthwise_blocks(packed, choose_depthwise_body(kernel, layout, dilation[0]))
-    return compare(library, "depthwise_conv2d_s8", revision, [x], fields, packed, blocks)
+    body = choose_depthwise_body(kernel, layout, dilation[0])
+    blocks = depthwise_blocks(packed, body)
+    return compare(library, "depthwise_conv2d_s8", revision, [x], fields, packed, blocks, body)
 
 
 DEPTHWISE = {
@@ -510,21 +511,6 @@ def test_requantize_and_lut_agree_with_the_reference(library, revision) -> None:
                 fields |= {"x": view, "y": view, "left_shift": left_shift, "shift": shift}
                 fields |= {"minimum": -100, "maximum": 90}
                 simple(library, "requantize_s8", [x], bytes_of(view), fields, revision, used)
-
-
-def test_a_firmware_can_leave_out_the_bodies_that_it_does_not_use() -> None:
-    rng = np.random.default_rng(0)
-    kernel, channels = (3, 3), 16
-    packed = filter_of(rng, (16, *kernel, channels), False)
-    body = choose_body(kernel, channels, Layout(16))
-    mask = bodies_of([conv2d_blocks(packed, body, kernel, channels)])
-    assert mask == 1 << body
-    assert code_bytes("conv2d_s8", mask) < 1400
-    packed = filter_of(rng, (16, *kernel), False)
-    depthwise_body = choose_depthwise_body(kernel, Layout(16))
-    mask = bodies_of([depthwise_blocks(packed, depthwise_body)])
-    assert mask == 1 << depthwise_body
-    assert code_bytes("depthwise_conv2d_s8", mask) < 1000
 
 
 def test_softmax_agrees_with_the_reference(library) -> None:

@@ -16,6 +16,7 @@ from kernels.esp32s3_calls import (
 )
 from reference.reference_library import Library, compile_library
 
+from pienn.codegen.chip_packing import body_symbols
 from pienn.codegen.packing_esp32s3 import (
     Layout,
     conv2d_blocks,
@@ -59,6 +60,7 @@ def conv2d(
         [x],
         fields | {"groups": 1},
         chip.blocks,
+        body_symbols("s3", "conv2d_s8", chip.bodies),
         packed,
         used,
         bytes_of_y,
@@ -233,6 +235,7 @@ def depthwise(
         [x],
         fields,
         chip.blocks,
+        body_symbols("s3", "depthwise_conv2d_s8", chip.bodies),
         packed,
         used,
         bytes_of_y,
@@ -333,6 +336,7 @@ def fully_connected(
         [x],
         fields,
         chip.blocks,
+        (),
         packed,
         used.ravel(),
         rows * y_row,

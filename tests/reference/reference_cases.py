@@ -139,7 +139,7 @@ def _convolution(draw: Draw, kernel_name: str) -> Case:
     }
     if not depthwise:
         fields["groups"] = groups
-    fields["blocks"] = None
+    fields["blocks"] = fields["bodies"] = None
     return _image_case(draw, kernel_name, graph, shape, result, fields)
 
 

@@ -19,7 +19,7 @@ SANITIZERS = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recove
 
 _STRUCT = re.compile(r"typedef struct (\w+) \{(.*?)\n\} \1;", re.DOTALL)
 _ALIAS = re.compile(r"typedef (pienn_\w+) (pienn_\w+);")
-_FIELD = re.compile(r"(const )?(\w+) (\*?)(\w+)(?:\[PIENN_RANK\])?;")
+_FIELD = re.compile(r"(const )?(\w+) (\*?(?:const \*)?)(\w+)(?:\[PIENN_RANK\])?;")
 
 
 def _read_structs() -> dict[str, type[ctypes.Structure]]:

@@ -1,13 +1,15 @@
 """What a chip's kernels read instead of the reference's constants: one rule per kernel and chip.
 
 A rule takes the arrays and fields that the reference's struct of a call holds (`codegen.parameters`) and the range of
-the input's stored values, and returns what the chip's struct holds.
+the input's stored values, and returns what the chip's struct holds: arrays, fields, and where the kernel has several
+bodies the symbols of those that the call runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from enum import IntEnum
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,7 +19,22 @@ from pienn.codegen.packing import Filter
 
 Arrays = dict[str, np.ndarray]
 Fields = dict[str, Any]
-Rule = Callable[[Arrays, Fields, tuple[int, int]], tuple[Arrays, Fields]]
+
+
+class Struct(NamedTuple):
+    """What a call's struct holds; `bodies` is the list that its records name offsets in."""
+
+    arrays: Arrays
+    fields: Fields
+    bodies: tuple[str, ...] = ()
+
+
+Rule = Callable[[Arrays, Fields, tuple[int, int]], Struct]
+
+
+def body_symbols(version: str, kernel: str, bodies: Iterable[IntEnum]) -> tuple[str, ...]:
+    """The names that src_asm gives them."""
+    return tuple(f"pienn_{kernel}_{version}_{body.name.lower()}" for body in bodies)
 
 
 def _filter(arrays: Arrays) -> Filter:
@@ -29,20 +46,22 @@ def _p4_layout(fields: Fields) -> p4.Layout:
     return p4.Layout(fields["x"]["pixel_stride"], fields["stride_x"], fields["dilation_x"], clamped)
 
 
-def _p4_conv2d(arrays: Arrays, fields: Fields, _: tuple[int, int]) -> tuple[Arrays, Fields]:
+def _p4_conv2d(arrays: Arrays, fields: Fields, _: tuple[int, int]) -> Struct:
     window, channels = (fields["kernel_height"], fields["kernel_width"]), fields["x"]["channels"]
     body = p4.choose_body(window, channels, _p4_layout(fields))
-    return {"blocks": p4.conv2d_blocks(_filter(arrays), body, window, channels)}, fields
+    blocks = p4.conv2d_blocks(_filter(arrays), body, window, channels)
+    return Struct({"blocks": blocks}, fields, body_symbols("p4", "conv2d_s8", [body]))
 
 
-def _p4_depthwise_conv2d(arrays: Arrays, fields: Fields, _: tuple[int, int]) -> tuple[Arrays, Fields]:
+def _p4_depthwise_conv2d(arrays: Arrays, fields: Fields, _: tuple[int, int]) -> Struct:
     window = fields["kernel_height"], fields["kernel_width"]
     body = p4.choose_depthwise_body(window, _p4_layout(fields), fields["dilation_y"])
-    return {"blocks": p4.depthwise_blocks(_filter(arrays), body)}, fields
+    symbols = body_symbols("p4", "depthwise_conv2d_s8", [body])
+    return Struct({"blocks": p4.depthwise_blocks(_filter(arrays), body)}, fields, symbols)
 
 
-def _p4_fully_connected(arrays: Arrays, fields: Fields, _: tuple[int, int]) -> tuple[Arrays, Fields]:
-    return {"blocks": p4.fully_connected_blocks(_filter(arrays), fields["depth"])}, fields
+def _p4_fully_connected(arrays: Arrays, fields: Fields, _: tuple[int, int]) -> Struct:
+    return Struct({"blocks": p4.fully_connected_blocks(_filter(arrays), fields["depth"])}, fields)
 
 
 def s3_packed(kernel: str, arrays: Arrays, fields: Fields, x_range: tuple[int, int]) -> s3.Packed | None:
@@ -61,10 +80,10 @@ def s3_packed(kernel: str, arrays: Arrays, fields: Fields, x_range: tuple[int, i
 
 
 def _s3_records(kernel: str) -> Rule:
-    def rule(arrays: Arrays, fields: Fields, x_range: tuple[int, int]) -> tuple[Arrays, Fields]:
+    def rule(arrays: Arrays, fields: Fields, x_range: tuple[int, int]) -> Struct:
         packed = s3_packed(kernel, arrays, fields, x_range)
         assert packed is not None
-        return {"blocks": packed.blocks}, fields
+        return Struct({"blocks": packed.blocks}, fields, body_symbols("s3", kernel, packed.bodies))
 
     return rule
 
@@ -82,7 +101,7 @@ RULES: dict[tuple[str, str], Rule] = {
 
 def chip_parameters(
     version: str, kernel: str, arrays: Arrays, fields: Fields, x_range: tuple[int, int]
-) -> tuple[Arrays, Fields]:
-    """The arrays and fields of a call of a chip's own kernel."""
+) -> Struct:
+    """What the struct of a call of a chip's own kernel holds."""
     rule = RULES.get((version, kernel))
-    return rule(arrays, fields, x_range) if rule else (arrays, fields)
+    return rule(arrays, fields, x_range) if rule else Struct(arrays, fields)

@@ -76,6 +76,7 @@ class Layer:
     operands: list[str]
     result: str
     struct: list[str]
+    bodies: tuple[str, ...]
     tap: dict[str, Any] | None
 
 
@@ -105,6 +106,11 @@ class Model:
     def arguments(self) -> str:
         """The tensors as C arguments."""
         return ", ".join(port["identifier"] for port in [*self.inputs, *self.outputs])
+
+    @property
+    def bodies(self) -> list[str]:
+        """The symbols of all lists of bodies."""
+        return sorted({body for layer in self.layers for body in layer.bodies})
 
     @property
     def weight_bytes(self) -> int:
@@ -241,6 +247,8 @@ def _layer(
     for name, array in parameters.arrays.items():
         constant = constants.add(own, name, array, f"{call.op.layer or own} {name}")
         struct.append(f".{name} = {constant.pointer}")
+    if parameters.bodies:
+        struct.append(f".bodies = {own}_bodies")
     struct += [f".{name} = {_value(value)}" for name, value in parameters.fields.items()]
     tensor = model.plan.tensors[call.op.result]
     tapped = None
@@ -260,6 +268,7 @@ def _layer(
         ["NULL"] if call.margins else [_address(view, pointers) for view in call.reads],
         pointers[call.writes.storage] if call.margins else _address(call.writes, pointers),
         struct,
+        parameters.bodies,
         tapped,
     )
 

@@ -16,7 +16,7 @@ WORD = 4
 RANK = 4
 _STRUCT = re.compile(r"typedef struct (\w+) \{(.*?)\n\} \1;", re.DOTALL)
 _ALIAS = re.compile(r"typedef (pienn_\w+_params) (pienn_\w+_params);")
-_FIELD = re.compile(r"(?:const )?(\w+) (\*?)(\w+)(\[PIENN_RANK\])?;")
+_FIELD = re.compile(r"(?:const )?(\w+) (\*?(?:const \*)?)(\w+)(\[PIENN_RANK\])?;")
 
 
 def struct_offsets(text: str) -> dict[str, dict[str, int]]:

@@ -3,7 +3,7 @@
 One record per block of 16 outputs; a record stands for itself, so that a call can be given any part of them.
 
 conv2d_s8
-    word 0        body of src_asm/esp32p4/conv2d_s8.S, see `Conv2dBody`
+    word 0        0: offset of the body (`Conv2dBody`) in the call's list, which has one
     word 1        bytes of the record
     word 2        bytes of one run of input (a kernel row of packed pixels)
     word 3        minus the bytes of streamed weights
@@ -22,7 +22,7 @@ fully_connected_s8
 
 
 depthwise_conv2d_s8
-    word 0        body of src_asm/esp32p4/depthwise_conv2d_s8.S, see `DepthwiseBody`
+    word 0        0: offset of the body (`DepthwiseBody`) in the call's list, which has one
     word 1        bytes of the record
     16 int32      folded bias
     1 vector      shifts
@@ -34,7 +34,6 @@ A weight vector holds the weights of 16 outputs for one input, or one tap.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -47,7 +46,7 @@ HEAD_BYTES = 16
 
 
 class Conv2dBody(IntEnum):
-    """Numbers of the table `bodies`."""
+    """Bodies of src_asm/esp32p4/conv2d_s8.S."""
 
     SHORT_8 = 0
     SHORT_16 = 1
@@ -166,7 +165,7 @@ def conv2d_blocks(packed: Filter, body: Conv2dBody, kernel: tuple[int, int], cha
     run = kernel[1] * rounded_up(channels, LANES)
     if body >= Conv2dBody.TAPS_WHOLE:
         run = 0 if is_packed else lanes // LANES * LANES
-    return records(packed, weights, body, run, resident, streamed)
+    return records(packed, weights, run, resident, streamed)
 
 
 def order_of_weights(body: Conv2dBody, count: int) -> tuple[list[int], list[int]]:
@@ -187,7 +186,7 @@ def order_of_weights(body: Conv2dBody, count: int) -> tuple[list[int], list[int]
 
 
 def records(
-    packed: Filter, weights: np.ndarray, body: int, run: int, resident: list[int], streamed: list[int]
+    packed: Filter, weights: np.ndarray, run: int, resident: list[int], streamed: list[int]
 ) -> np.ndarray:
     """Records of blocks with weight vectors `weights` int8 `[blocks, count, 16]`."""
     blocks = weights.shape[0]
@@ -201,7 +200,7 @@ def records(
     parts = [bias, kept, stream, shifts] if resident else [bias, kept, stream]
     vectors = np.concatenate(parts, axis=1)
     size = HEAD_BYTES + vectors.shape[1] * LANES
-    return with_heads(vectors, (body, size, run, -stream.shape[1] * LANES))
+    return with_heads(vectors, (0, size, run, -stream.shape[1] * LANES))
 
 
 def fully_connected_blocks(packed: Filter, depth: int) -> np.ndarray:
@@ -224,7 +223,7 @@ def with_heads(vectors: np.ndarray, head: tuple[int, int, int, int]) -> np.ndarr
 
 
 class DepthwiseBody(IntEnum):
-    """Numbers of the table `bodies` of depthwise_conv2d_s8.S."""
+    """Bodies of src_asm/esp32p4/depthwise_conv2d_s8.S."""
 
     STRIDE_1 = 0
     STRIDE_1_CLAMPED = 1
@@ -268,13 +267,4 @@ def depthwise_blocks(packed: Filter, body: DepthwiseBody) -> np.ndarray:
     shifts = packed.shift.view(np.int8).reshape(blocks, 1, LANES)
     bias = packed.bias.reshape(blocks, LANES).view(np.int8).reshape(blocks, 4, LANES)
     vectors = np.concatenate([bias, shifts, kept, weights[:, streamed]], axis=1)
-    return with_heads(vectors, (body, HEAD_BYTES + vectors.shape[1] * LANES, 0, 0))
-
-
-def bodies_of(blocks: Iterable[np.ndarray]) -> int:
-    """The bodies that these records of conv2d_s8, or of depthwise_conv2d_s8, run, a bit each: the value of
-    PIENN_CONV2D_S8_BODIES, or PIENN_DEPTHWISE_CONV2D_S8_BODIES, with which a firmware leaves the others out."""
-    mask = 0
-    for records in blocks:
-        mask |= 1 << int(records[:4].view(np.int32)[0])
-    return mask
+    return with_heads(vectors, (0, HEAD_BYTES + vectors.shape[1] * LANES, 0, 0))

@@ -20,11 +20,12 @@ from pienn.plan.qacc_proof import CARRY_FACTORS, Block, Proof
 
 RESIDENT = 4  # vectors
 HEADER_WORDS = 12
+ADDRESS_BYTES = 4
 LANE_BITS = 20
 
 
 class Conv2dBody(IntEnum):
-    """Numbers of the table `bodies`."""
+    """Bodies of src_asm/esp32s3/conv2d_s8.S."""
 
     POINTWISE_8 = 0
     POINTWISE_16 = 1
@@ -186,8 +187,8 @@ def record(
     image_behind: bool = False,
 ) -> np.ndarray:
     """One record as uint8; `block` has its weights in the order of the MACs, `resident` are places in it, the first of
-    which is for register q4 + first_register; `ahead`: weights that the kernel has loaded when a pass ends;
-    `image_behind`: QACC's image once more, behind the weights."""
+    which is for register q4 + first_register; `body`: its place in the call's list; `ahead`: weights that the kernel
+    has loaded when a pass ends; `image_behind`: QACC's image once more, behind the weights."""
     streamed = [i for i in range(len(block.weights)) if i not in resident]
     kept = np.zeros((RESIDENT, LANES), np.int8)
     kept[2], kept[3] = block.minimum, block.maximum
@@ -215,7 +216,7 @@ def record(
     data = np.concatenate([accumulator_image(start), *(v.ravel() for v in vectors)])
     header = np.zeros(HEADER_WORDS, "<i4")
     header[:] = [
-        body,
+        body * ADDRESS_BYTES,
         header.nbytes + len(data),
         shift,
         0 if (block.minimum, block.maximum) == (0, 127) else 1,
@@ -240,10 +241,11 @@ def _run_of_taps(body: Conv2dBody, kernel: tuple[int, int], channels: int) -> in
 
 @dataclass(frozen=True)
 class Packed:
-    """Records of a layer as uint8, and of each block the body's name and the proof."""
+    """Records of a layer as uint8, of each block the body's name and the proof, and the list of bodies."""
 
     blocks: np.ndarray
     chosen: list[tuple[str, Proof]]
+    bodies: tuple[IntEnum, ...] = ()
 
 
 def blocks_of(packed: Filter, x_range: tuple[int, int], clamp: tuple[int, int]) -> Iterator[Block]:
@@ -274,6 +276,7 @@ def conv2d_blocks(
         return replace(block, weights=weights[order_of_inputs(body, len(weights))])
 
     records, chosen = [], []
+    bodies: list[IntEnum] = []
     for index, block in enumerate(blocks_of(packed, x_range, clamp)):
         body, proof, high_run = general, None, 0
         run = kernel[1] * rounded_up(channels, LANES)
@@ -294,7 +297,7 @@ def conv2d_blocks(
             record(
                 ordered,
                 proof,
-                body,
+                _place(body, bodies),
                 resident_weights(body),
                 run,
                 high_run,
@@ -303,7 +306,14 @@ def conv2d_blocks(
             )
         )
         chosen.append((body.name, proof))
-    return Packed(np.concatenate(records), chosen)
+    return Packed(np.concatenate(records), chosen, tuple(bodies))
+
+
+def _place(body: IntEnum, bodies: list[IntEnum]) -> int:
+    """The place of a body in the list, which gets it where it is new."""
+    if body not in bodies:
+        bodies.append(body)
+    return bodies.index(body)
 
 
 def proved(block: Block, choices: Iterable[np.ndarray], index: int) -> Proof:
@@ -329,8 +339,11 @@ def fully_connected_blocks(
     return Packed(np.concatenate(records), chosen)
 
 
+ALL_ROWS = 1  # in place of a run: the body can compute all rows at once
+
+
 class DepthwiseBody(IntEnum):
-    """Numbers of the table `bodies` of depthwise_conv2d_s8.S."""
+    """Bodies of src_asm/esp32s3/depthwise_conv2d_s8.S."""
 
     ANY_WINDOW = 0
     NINE_TAPS = 1
@@ -364,6 +377,7 @@ def depthwise_blocks(
     """packed.weights is `[blocks, kh, kw, 16]`; width: columns of the result. Half of the pixels walk the taps
     backwards."""
     records, chosen = [], []
+    bodies: list[IntEnum] = []
     for index, block in enumerate(blocks_of(packed, x_range, clamp)):
         count = len(block.weights)
         body = depthwise_body(kernel, width, dilation_x, clamp)
@@ -375,11 +389,13 @@ def depthwise_blocks(
             proof = back
         if body == DepthwiseBody.ANY_WINDOW:
             proof = proved(block, [np.ones(count, bool)], index)
-            records.append(record(block, proof, body, ahead=1))
+            records.append(record(block, proof, _place(body, bodies), ahead=1))
         else:
             assert proof is not None
             residents = 1 if clamp not in ((-128, 127), (0, 127)) else 3
             first = (count - residents) // 2
-            records.append(record(block, proof, body, range(first, first + residents), first_register=1))
+            kept = range(first, first + residents)
+            place = _place(body, bodies)
+            records.append(record(block, proof, place, kept, run=ALL_ROWS, first_register=1))
         chosen.append((body.name, proof))
-    return Packed(np.concatenate(records), chosen)
+    return Packed(np.concatenate(records), chosen, tuple(bodies))

@@ -28,10 +28,12 @@ LOWEST, HIGHEST = -128, 127
 
 @dataclass(frozen=True)
 class Parameters:
-    """`arrays` are the pointer fields in the order of the struct, `fields` the words; both by C name."""
+    """`arrays` are the pointer fields in the order of the struct, `fields` the words; both by C name. `bodies` are the
+    symbols of the list that the pointer of that name points to; none where the kernel is of one piece."""
 
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     fields: dict[str, Any] = field(default_factory=dict)
+    bodies: tuple[str, ...] = ()
 
 
 def parameters_of(graph: Graph, call: Call) -> Parameters:
@@ -39,8 +41,8 @@ def parameters_of(graph: Graph, call: Call) -> Parameters:
     given = BY_KERNEL[call.kernel.name](graph, call)
     if call.version == "ref":
         return given
-    arrays, fields = chip_parameters(call.version, call.kernel.name, given.arrays, given.fields, _range(call))
-    return Parameters(arrays, fields)
+    struct = chip_parameters(call.version, call.kernel.name, given.arrays, given.fields, _range(call))
+    return Parameters(*struct)
 
 
 def settled(plan: Plan) -> Plan:

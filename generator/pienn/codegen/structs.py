@@ -25,7 +25,9 @@ def pointer_fields(kernel: str) -> tuple[str, ...]:
     """The pointers of a kernel's struct, in order: they come first."""
     text = (component_folder() / "include" / "pienn" / "layers.h").read_text()
     body = re.search(rf"typedef struct pienn_{kernel}_params \{{(.*?)\n\}}", text, re.DOTALL)
-    return tuple(re.findall(r"^\s*const \w+ \*(\w+);", body.group(1), re.MULTILINE)) if body else ()
+    return (
+        tuple(re.findall(r"^\s*const \w+ \*(?:const \*)?(\w+);", body.group(1), re.MULTILINE)) if body else ()
+    )
 
 
 def struct_bytes(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -51,6 +51,24 @@ def kernel_object(target: str, kernel: str, revision: int) -> Object:
     return assemble(folder / f"{kernel}.S", target, revision=revision, include=[folder])
 
 
+def linked_kernels(plan: Plan, revision: int = 3) -> dict[str, Object]:
+    """The chip's kernels that a plan calls, each with the bodies that its calls list: what a firmware holds of them."""
+    symbols: dict[str, set[str]] = {}
+    for call in plan.calls:
+        if call.version != "ref":
+            own = symbols.setdefault(call.kernel.name, {f"pienn_{call.kernel.name}_{call.version}"})
+            own.update(parameters_of(plan.graph, call).bodies)
+    return {
+        kernel: kernel_object(plan.target, kernel, revision).reached_from(symbols[kernel])
+        for kernel in sorted(symbols)
+    }
+
+
+def code_bytes(kernels: Iterable[Object]) -> int:
+    """Code and constants of linked kernels."""
+    return sum(section.size for kernel in kernels for section in kernel.sections.values())
+
+
 class Simulated:
     """A plan loaded into a simulated chip.
 
@@ -70,11 +88,10 @@ class Simulated:
         self.model = preset(memory)
         arguments = {} if checked else {"checks": 0}
         self.machine = Machine(plan.target, revision=revision, memory=memory, **arguments)  # pyright: ignore[reportArgumentType]
-        self.code_bytes = 0
-        for kernel in sorted({call.kernel.name for call in plan.calls if call.version != "ref"}):
-            compiled = kernel_object(plan.target, kernel, revision)
-            self.machine.load(compiled)
-            self.code_bytes += sum(len(section.data) for section in compiled.sections.values())
+        kernels = linked_kernels(plan, revision)
+        for kernel in kernels.values():
+            self.machine.load(kernel)
+        self.code_bytes = code_bytes(kernels.values())
         self.layers = [LayerCycles(call) for call in plan.calls]
         self.constant_bytes = 0
         self._addresses = self._allocate(weights)
@@ -115,6 +132,9 @@ class Simulated:
                 name: self._constant(array, f"{call.op.layer} {name}", weights)
                 for name, array in parameters.arrays.items()
             }
+            if parameters.bodies:
+                bodies = np.array([self.machine.address_of(body) for body in parameters.bodies], "<u4")
+                pointers["bodies"] = self._constant(bodies, f"{call.op.layer} bodies", weights)
         data = struct_bytes(call.kernel.name, pointers, parameters.fields)
         struct = np.frombuffer(data, np.uint8)
         return parameters, self.machine.buffer(

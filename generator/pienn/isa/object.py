@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -127,6 +127,23 @@ class Object:
         if symbol.fragment is None:
             return None
         return symbol.section, symbol.position
+
+    def reached_from(self, names: Iterable[str]) -> Object:
+        """What a linker with --gc-sections keeps for these symbols: their sections and all that those refer to."""
+        kept: dict[str, Section] = {}
+        found = [self.symbol_table[name].section for name in names if name in self.symbol_table]
+        while found:
+            section = found.pop()
+            if section is not None and section.name not in kept:
+                kept[section.name] = section
+                found += [r.symbol.section for r in section.relocations if r.symbol is not None]
+        sections = {name: section for name, section in self.sections.items() if name in kept}
+        symbols = {
+            name: symbol
+            for name, symbol in self.symbol_table.items()
+            if symbol.section is None or symbol.section.name in kept
+        }
+        return Object(self.target, sections, symbols, self.layout, self.warnings)
 
     def link(self, base: int | dict[str, int] = 0, symbols: dict[str, int] | None = None) -> Image:
         """Place the sections and resolve all references.
