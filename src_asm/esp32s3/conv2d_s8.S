@@ -37,24 +37,113 @@
 #define FRAME_PASS_END 72     /* weights pointer when the first of two passes is done */
 #define FRAME_RELU 76
 #define FRAME_BODIES 80
+#define FRAME_BORDER 84       /* step of y between rows, where those of x follow each other without gaps; else 0 */
+#define FRAME_RETURN 88
 #define FRAME_BYTES 128
 
-/* The end of a pixel in bodies with resident weights: the weights' pointer goes back, which keeps srcmb from the last
- * MAC; QACC starts anew while the result is on its way. */
-.macro FINISH_RESIDENT clamp
-    mov a4, a5
-    ee.srcmb.s8.qacc q0, a7, 0
-    .if \clamp
+/* ---- Pixels unrolled, weights of the first two inputs in registers ----
+ *
+ * A loop over the pixels of a row: the MACs of a pixel end it, its begin requantises and stores the pixel before, so
+ * that a block of several shifts only begins its loop earlier, at the first step of the list that it needs. The last
+ * pixel of a row is finished behind the loop.
+ *
+ * several   blocks may have more than one shift, whose list a15 is behind, a12 being the difference; q6, q7 clamp
+ * rows      all rows in one call where the rows of x follow each other without gaps: a13 is the step of y between
+ *           rows, a14 rows left
+ * Else a10 and a15 are what vrelu takes. a9 is the number of pixels less one. */
+.macro CLAMP_PIXEL several
+    .if \several
     ee.vmax.s8 q0, q0, q6
     ee.vmin.s8 q0, q0, q7
     .else
     ee.vrelu.s8 q0, a10, a15
     .endif
+.endm
+
+/* The loop is set, and the MACs of the first pixel begin with what the caller puts behind this: a10-a15 are free. */
+.macro BEGIN_PIXELS id, several
+    movi a10, .Lfinish\id
+    .if \several
+    l32i a15, a1, FRAME_RECORD
+    l16ui a12, a15, RECORD_MORE_SHIFTS
+    l32i a11, a15, RECORD_LIST
+    beqz a12, .Lone_shift\id
+    slli a13, a12, 4
+    l16ui a14, a15, RECORD_SHIFT_STEP
+    add a15, a15, a11
+    add a15, a15, a13
+    sub a13, a12, a13           /* a step of the list has 15 bytes, the resident weight's reload 3 */
+    addi a10, a10, -3
+    add a10, a10, a13
+    mov a12, a14
+.Lone_shift\id:
+    .endif
+    movi a11, .Lend\id
+    addi a9, a9, -1
+    wsr.lbeg a10
+    wsr.lend a11
+    wsr.lcount a9
+    isync
+    LOAD_ACCUMULATORS a6
+    .if \several == 0
+    l32i a10, a1, FRAME_RELU
+    movi a15, 0
+    .endif
+.endm
+
+/* The begin of the loop, and where the first pixel enters it */
+.macro FINISH_PIXEL id, several
+    j .Lmacs\id
+    .if \several
+    .set step, MOST_FURTHER_SHIFTS
+    .rept MOST_FURTHER_SHIFTS
+    ld.qr q5, a15, (-16 * step)
+    ee.srcmb.s8.qacc q1, a12, 0
+    ee.xorq q1, q1, q0
+    ee.andq q1, q1, q5
+    ee.xorq q0, q0, q1
+    .set step, step - 1
+    .endr
+    ld.qr q5, a5, -48
+    .endif
+.Lfinish\id:
+    CLAMP_PIXEL \several
     ee.ld.qacc_l.l.128.ip a6, 16
     ee.vst.128.xp q0, a3, a8
+.Lstored\id:
     ee.ld.qacc_h.l.128.ip a6, 16
     ee.ld.qacc_l.h.32.ip a6, 4
     ee.ld.qacc_h.h.32.ip a6, -36
+.Lmacs\id:
+.endm
+
+/* The end of the loop; the weights' pointer goes back, which keeps srcmb from the last MAC. */
+.macro END_PIXELS id, several, rows
+    mov a4, a5
+    ee.srcmb.s8.qacc q0, a7, 0
+.Lend\id:
+    .if \several
+    bnez a12, .Lmerge\id
+.Lmerged\id:
+    .endif
+    CLAMP_PIXEL \several
+    .if \rows
+    addi a14, a14, -1
+    beqz a14, .Llast\id
+    ee.ld.qacc_l.l.128.ip a6, 16
+    ee.vst.128.xp q0, a3, a13
+    wsr.lcount a9
+    isync
+    j .Lstored\id
+.Llast\id:
+    .endif
+    ee.vst.128.xp q0, a3, a8
+    j .Lrow_done
+    .if \several
+.Lmerge\id:
+    movi a10, .Lmerged\id
+    j .Lmerge_shifts
+    .endif
 .endm
 
 /* ---- 1x1, few channels: the whole pixel unrolled ----
@@ -63,17 +152,25 @@
  * in q6 and q7. The load slots that they free load input; the next pixel's first two vectors are loaded by the last
  * MACs of this one. Pixels of x must follow each other without gaps (stride_x = 1, pixel_stride =
  * ceil16(channels)). Slots for K inputs: K + 8, each vector beyond the fourth one more, with clamp beyond the second
- * and one more. */
+ * and one more; of several shifts 1 and 5 per further one. */
 .macro POINTWISE lanes, clamp
+    POINTWISE_OF \lanes, \clamp, \@
+.endm
+.macro POINTWISE_OF lanes, clamp, id
     .set turn, 0
     ee.vld.128.ip q2, a2, PIE_BYTES
     .if \lanes > 16
     ee.vld.128.ip q3, a2, PIE_BYTES
     .endif
-    LOAD_ACCUMULATORS a6
-    l32i a10, a1, FRAME_RELU
-    movi a15, 0
-    loop a9, .Lend\@
+    BEGIN_PIXELS \id, \clamp
+    movi a14, 1
+    l32i a13, a1, FRAME_BORDER
+    beqz a13, .Lrow_by_row\id
+    l32i a11, a1, FRAME_ROWS_LEFT
+    s32i a14, a1, FRAME_ROWS_LEFT
+    mov a14, a11
+.Lrow_by_row\id:
+    FINISH_PIXEL \id, \clamp
     MAC_LOAD q0, a4, q4, q2, 0
     MAC_LOAD q1, a4, q5, q2, 1
     .if \lanes <= 16
@@ -99,9 +196,7 @@
     STREAM_END q2, a2, q3, ((\lanes - 2) % 16)
     STREAM_END q3, a2, q3, ((\lanes - 1) % 16)
     .endif
-    FINISH_RESIDENT \clamp
-.Lend\@:
-    j .Lrow_done
+    END_PIXELS \id, \clamp, 1
 .endm
 
 /* ---- 3x3 over 16 channels: all nine taps unrolled ----
@@ -110,16 +205,19 @@
  * dilation 1. Lane 15 of vector 7 comes last, so that both input registers can be loaded for the next pixel.
  * 160 slots. */
 .macro NINE_TAPS
+    NINE_TAPS_OF \@
+.endm
+.macro NINE_TAPS_OF id
     .set turn, 0
-    l32i a15, a1, FRAME_LINE
-    add a13, a2, a15
-    add a14, a13, a15
+    BEGIN_PIXELS \id, 1
+    l32i a11, a1, FRAME_LINE
+    add a13, a2, a11
+    add a14, a13, a11
     l32i a11, a1, FRAME_PIXEL_STEP
     addi a11, a11, -32
     ee.vld.128.ip q2, a2, PIE_BYTES
     ee.vld.128.ip q3, a2, PIE_BYTES
-    LOAD_ACCUMULATORS a6
-    loop a9, .Lend\@
+    FINISH_PIXEL \id, 1
     MAC_LOAD q0, a4, q4, q2, 0
     MAC_LOAD q1, a4, q5, q2, 1
     STREAM q2, 2, 14
@@ -133,9 +231,7 @@
     STREAM q2, 0, 15
     STREAM_END q2, a2, q2, 15
     STREAM_END q3, a2, q3, 15
-    FINISH_RESIDENT 1
-.Lend\@:
-    j .Lrow_done
+    END_PIXELS \id, 1, 0
 .endm
 
 /* ---- 3x3 over 17 to 24 or 25 to 32 channels: all taps unrolled ----
@@ -144,7 +240,11 @@
  * last vector steps to the next row, or to the next pixel. pixel_stride = 32, dilation 1.
  * 25 + 9 * (16 + second) slots. */
 .macro NINE_TAPS_OF_PAIRS second
+    NINE_TAPS_OF_PAIRS_OF \second, \@
+.endm
+.macro NINE_TAPS_OF_PAIRS_OF second, id
     .set turn, 0
+    BEGIN_PIXELS \id, 1
     l32i a13, a1, FRAME_LINE
     l32i a14, a1, FRAME_PIXEL_STEP
     sub a14, a14, a13
@@ -153,8 +253,7 @@
     addi a13, a13, -80          /* from the last vector of a row to the next row */
     ee.vld.128.ip q2, a2, PIE_BYTES
     ee.vld.128.ip q3, a2, PIE_BYTES
-    LOAD_ACCUMULATORS a6
-    loop a9, .Lend\@
+    FINISH_PIXEL \id, 1
     MAC_LOAD q0, a4, q4, q2, 0
     MAC_LOAD q1, a4, q5, q2, 1
     STREAM q2, 2, 14
@@ -177,9 +276,7 @@
     STREAM q3, 0, (\second - 2)
     STREAM_END q2, a2, q3, (\second - 2)
     STREAM_END q3, a2, q3, (\second - 1)
-    FINISH_RESIDENT 1
-.Lend\@:
-    j .Lrow_done
+    END_PIXELS \id, 1, 0
 .endm
 
 /* ---- Any size ---- */
@@ -218,10 +315,11 @@
 2:
     l32i a10, a1, FRAME_RECORD
     l32i a11, a10, RECORD_FIRST_SHIFT
-    l32i a15, a10, RECORD_MORE_SHIFTS
+    l16ui a15, a10, RECORD_MORE_SHIFTS
     ee.srcmb.s8.qacc q2, a11, 0
     beqz a15, \done
     l32i a14, a10, RECORD_LIST
+    l16ui a11, a10, RECORD_SHIFT_STEP
     add a14, a14, a10
     MORE_SHIFTS q2, q3, q4, a14, a15, a11
     l32i a14, a1, FRAME_PIXEL_STEP
@@ -668,8 +766,14 @@ FUNCTION pienn_conv2d_s8_s3
     /* Rows without gaps between them are one long row. */
     mull a14, a14, a9
     mull a11, a8, a9
-    bne a14, a13, 1f
-    bne a11, a15, 1f
+    sub a13, a13, a14
+    sub a14, a15, a11
+    add a11, a14, a8
+    movi a15, 0
+    movnez a11, a15, a13
+    s32i a11, a1, FRAME_BORDER
+    or a13, a13, a14
+    bnez a13, 1f
     mull a9, a9, a12
     movi a12, 1
 1:
@@ -729,3 +833,22 @@ FUNCTION pienn_conv2d_s8_s3
     s32i a12, a1, FRAME_BLOCKS
     bnez a12, .Lblock
     retw
+
+/* The further shifts of a row's last pixel: its lanes are in q0, a10 is where to go then. As in FINISH_PIXEL. */
+.Lmerge_shifts:
+    s32i a10, a1, FRAME_RETURN
+    l32i a11, a1, FRAME_RECORD
+    l16ui a11, a11, RECORD_MORE_SHIFTS
+    slli a10, a11, 4
+    sub a15, a15, a10
+1:
+    ee.vld.128.ip q5, a15, PIE_BYTES
+    ee.srcmb.s8.qacc q1, a12, 0
+    ee.xorq q1, q1, q0
+    ee.andq q1, q1, q5
+    ee.xorq q0, q0, q1
+    addi a11, a11, -1
+    bnez a11, 1b
+    l32i a10, a1, FRAME_RETURN
+    ld.qr q5, a5, -48
+    jx a10

@@ -303,10 +303,11 @@
     j .Lpass\@
 .Lshifts\@:
     l32i a14, a5, RECORD_FIRST_SHIFT
-    l32i a15, a5, RECORD_MORE_SHIFTS
+    l16ui a15, a5, RECORD_MORE_SHIFTS
     ee.srcmb.s8.qacc q2, a14, 0
     beqz a15, .Ldone\@
     l32i a14, a5, RECORD_LIST
+    l16ui a12, a5, RECORD_SHIFT_STEP
     add a14, a14, a5
     MORE_SHIFTS q2, q3, q4, a14, a15, a12
     j .Ldone\@

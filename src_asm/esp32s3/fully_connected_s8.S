@@ -96,10 +96,11 @@ FUNCTION pienn_fully_connected_s8_s3
     j .Lpass
 .Lshifts:
     l32i a10, a8, RECORD_FIRST_SHIFT
-    l32i a15, a8, RECORD_MORE_SHIFTS
+    l16ui a15, a8, RECORD_MORE_SHIFTS
     ee.srcmb.s8.qacc q2, a10, 0
     beqz a15, .Ldone
     l32i a14, a8, RECORD_LIST
+    l16ui a10, a8, RECORD_SHIFT_STEP
     add a14, a14, a8
     MORE_SHIFTS q2, q3, q4, a14, a15, a10
     j .Ldone

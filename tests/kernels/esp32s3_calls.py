@@ -115,7 +115,7 @@ def filter_of(
 
 
 def window_fields(
-    size, kernel, stride, dilation, channels, outputs, clamp, pixel_stride, gap
+    size, kernel, stride, dilation, channels, outputs, clamp, pixel_stride, gap, y_gap=None
 ) -> dict[str, Any]:
     """Fields of a convolution over an image that has its padding in memory."""
     x = image(
@@ -127,7 +127,7 @@ def window_fields(
     )
     return {
         "x": x,
-        "y": image(*size, outputs, 0, -(-gap // 16) * 16),
+        "y": image(*size, outputs, 0, -(-gap // 16) * 16 if y_gap is None else y_gap),
         "kernel_height": kernel[0],
         "kernel_width": kernel[1],
         "stride_y": stride[0],

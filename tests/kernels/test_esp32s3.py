@@ -44,11 +44,12 @@ def conv2d(
     shifts=1,
     pixel_stride=0,
     gap=0,
+    y_gap=None,
     seed=0,
 ):
     """(bodies and modes of the blocks, cycles) of a conv2d_s8 that agrees with the reference."""
     rng = np.random.default_rng(seed)
-    fields = window_fields(size, kernel, stride, dilation, channels, outputs, clamp, pixel_stride, gap)
+    fields = window_fields(size, kernel, stride, dilation, channels, outputs, clamp, pixel_stride, gap, y_gap)
     x = values(rng, bytes_of(fields["x"]), rails)
     packed = filter_of(rng, (outputs, *kernel, channels), rails, large, shifts)
     layout = Layout(fields["x"]["pixel_stride"], stride[1], dilation[1])
@@ -75,6 +76,11 @@ CONV2D = {
     "1x1 with gaps": [
         {"size": (3, 5), "channels": c, "outputs": 16, "gap": 16, "pixel_stride": 256}
         for c in (8, 16, 64, 120)
+    ],
+    "1x1 into rows with gaps": [
+        {"size": (3, width), "channels": c, "outputs": 32, "y_gap": 64}
+        for c in (8, 16, 24, 32, 64, 96, 128, 256)
+        for width in (1, 5)
     ],
     "1x1 in steps": [
         {"size": (3, 4), "channels": c, "outputs": 16, "stride": (2, 3)} for c in (8, 16, 64, 96)
@@ -187,6 +193,18 @@ def test_conv2d_in_two_digits_and_with_several_shifts_agrees_with_the_reference(
             chosen, _ = conv2d(library, **case, clamp=(-128, 100), large=large, shifts=shifts)
             modes |= {mode for _, mode in chosen}
     assert {"QACC", "two digits"} <= modes
+
+
+def test_unrolled_bodies_take_blocks_of_up_to_seven_shifts(library) -> None:
+    for case in (
+        {"size": (3, 5), "channels": 32, "outputs": 16, "y_gap": 32},
+        {"size": (3, 5), "channels": 64, "outputs": 16},
+        {"size": (2, 3), "channels": 16, "outputs": 16, "kernel": (3, 3)},
+        {"size": (2, 3), "channels": 20, "outputs": 16, "kernel": (3, 3)},
+    ):
+        bodies = [conv2d(library, **case, shifts=shifts)[0][0][0] for shifts in range(1, 9)]
+        assert bodies[0].startswith(("POINTWISE", "NINE_TAPS")) and bodies[7].startswith("RUNS"), bodies
+        assert len(set(bodies[1:7])) == 1 and bodies[6].startswith(("POINTWISE", "NINE_TAPS")), bodies
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from itertools import pairwise
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from pienn.plan.qacc_proof import CARRY_FACTORS, Block, Proof
 RESIDENT = 4  # vectors
 HEADER_WORDS = 12
 ADDRESS_BYTES = 4
+MOST_FURTHER_SHIFTS = 6  # of bodies that unroll their steps
 LANE_BITS = 20
 
 
@@ -73,10 +73,12 @@ def is_packed(channels: int, layout: Layout) -> bool:
 
 
 def special_body(
-    kernel: tuple[int, int], channels: int, layout: Layout, clamp: tuple[int, int]
+    kernel: tuple[int, int], channels: int, layout: Layout, clamp: tuple[int, int], steps: int = 0
 ) -> Conv2dBody | None:
-    """An unrolled body for these taps and channels, if there is one; it takes blocks of one shift in one digit."""
-    only_relu = clamp in ((-128, 127), (0, 127))
+    """An unrolled body for these taps and channels in one digit, `steps` to further shifts, if there is one."""
+    if steps > MOST_FURTHER_SHIFTS or (steps and is_packed(channels, layout)):
+        return None
+    only_relu = clamp in ((-128, 127), (0, 127)) and not steps
     if is_packed(channels, layout):
         if (kernel, channels) == ((3, 3), 3) and layout.stride_x in (1, 2) and only_relu:
             return Conv2dBody.RGB_STEP_3 if layout.stride_x == 1 else Conv2dBody.RGB_STEP_6
@@ -164,15 +166,12 @@ def accumulator_image(start: np.ndarray) -> np.ndarray:
     return np.frombuffer(image, np.uint8)
 
 
-def further_shifts(shift: np.ndarray) -> tuple[int, list[np.ndarray]]:
-    """(smallest shift, vectors of the list of the others)."""
-    distinct = np.unique(shift)
-    vectors: list[np.ndarray] = []
-    for before, after in pairwise(distinct):
-        difference = np.zeros(LANES, np.uint8)
-        difference[0] = after - before
-        vectors += [difference, np.where(shift >= after, 255, 0).astype(np.uint8)]
-    return int(distinct[0]), vectors
+def further_shifts(shift: np.ndarray) -> tuple[int, int, np.ndarray]:
+    """(smallest shift, step to the next, masks `[steps, 16]` of the lanes that take each step)."""
+    distinct = np.unique(shift).astype(np.int64)
+    first, step = int(distinct[0]), int(np.gcd.reduce(np.diff(distinct))) if len(distinct) > 1 else 0
+    reached = np.arange(first + step, distinct[-1] + 1, step) if step else np.zeros(0, np.int64)
+    return first, step, np.where(shift >= reached[:, None], 255, 0).astype(np.uint8)
 
 
 def record(
@@ -185,10 +184,12 @@ def record(
     first_register: int = 0,
     ahead: int = 2,
     image_behind: bool = False,
+    several: bool = False,
 ) -> np.ndarray:
     """One record as uint8; `block` has its weights in the order of the MACs, `resident` are places in it, the first of
     which is for register q4 + first_register; `body`: its place in the call's list; `ahead`: weights that the kernel
-    has loaded when a pass ends; `image_behind`: QACC's image once more, behind the weights."""
+    has loaded when a pass ends; `image_behind`: QACC's image once more, behind the weights; `several`: the body knows
+    blocks of several shifts."""
     streamed = [i for i in range(len(block.weights)) if i not in resident]
     kept = np.zeros((RESIDENT, LANES), np.int8)
     kept[2], kept[3] = block.minimum, block.maximum
@@ -204,13 +205,12 @@ def record(
         stream = np.concatenate(parts)
     else:
         stream = block.weights[streamed]
-    first, more = further_shifts(block.shift)
-    shift = -1 if more or two_digits else first
+    first, step, masks = further_shifts(block.shift)
+    shift = -1 if two_digits or (len(masks) and not several) else first
     vectors = [kept.view(np.uint8), stream.astype(np.int8).view(np.uint8)]
     if image_behind:
         vectors.append(accumulator_image(block.start))
-    if more:
-        vectors.append(np.stack(more))
+    vectors.append(masks)
     if proof.carries:
         vectors.append(CARRY_FACTORS.view(np.uint8))
     data = np.concatenate([accumulator_image(start), *(v.ravel() for v in vectors)])
@@ -222,10 +222,10 @@ def record(
         0 if (block.minimum, block.maximum) == (0, 127) else 1,
         run,
         first - proof.digit_bits,
-        len(more) // 2,
+        len(masks) | step << 16,
         high_run * two_digits,
         (len(block.weights) + ahead) * LANES * two_digits,
-        header.nbytes + len(data) - (len(more) + proof.carries) * LANES,
+        header.nbytes + len(data) - (len(masks) + proof.carries) * LANES,
         proof.digit_bits,
         (header.nbytes + len(data) - LANES) * proof.carries,
     ]
@@ -266,7 +266,6 @@ def conv2d_blocks(
 ) -> Packed:
     """packed.weights is `[blocks, kh, kw, channels, 16]` as packing.filter_of makes it; x_range: of stored input
     values, padding included."""
-    special = special_body(kernel, channels, layout, clamp)
     general = general_body(kernel, channels, layout)
 
     def in_order(block: Block, body: Conv2dBody) -> Block:
@@ -280,7 +279,8 @@ def conv2d_blocks(
     for index, block in enumerate(blocks_of(packed, x_range, clamp)):
         body, proof, high_run = general, None, 0
         run = kernel[1] * rounded_up(channels, LANES)
-        if special is not None and len(np.unique(block.shift)) == 1:
+        special = special_body(kernel, channels, layout, clamp, len(further_shifts(block.shift)[2]))
+        if special is not None:
             proof = qacc_proof.prove(in_order(block, special))
             body = general if proof is None else special
         ordered = in_order(block, body)
@@ -303,6 +303,7 @@ def conv2d_blocks(
                 high_run,
                 ahead=1 if body == Conv2dBody.PACKED_RUNS else 2,
                 image_behind=body in (Conv2dBody.RGB_STEP_3, Conv2dBody.RGB_STEP_6),
+                several=body == special,
             )
         )
         chosen.append((body.name, proof))
