@@ -45,6 +45,11 @@ def _report(lines: Iterable[str], path: Path | None, value: object) -> None:
     _write_json(path, value)
 
 
+def _read_input(size: int) -> bytes:
+    """What stdin has by now, at most `size` bytes; waits while it has nothing."""
+    return sys.stdin.buffer.read1(size)  # pyright: ignore[reportAttributeAccessIssue]
+
+
 @click.group()
 def sim() -> None:
     """Simulate programs and kernels of both chips.
@@ -77,7 +82,7 @@ def run(
     profile: bool,
     json_file: Path | None,
 ) -> None:
-    """Run an ELF executable; its console is stdout, its exit code is ours.
+    """Run an ELF executable; its console is stdin and stdout, its exit code is ours.
 
     Exit 1 with a line on stderr when something stops the program before it ends.
 
@@ -86,7 +91,7 @@ def run(
     pienn sim run program.elf --target esp32p4 --memory esp32p4@360 --profile
     pienn sim run program.elf --target esp32s3 --memory esp32s3@240 --trace trace.txt --json figures.json
     """
-    from pienn.sim.programs import run_program
+    from pienn.sim.programs import Console, run_program
 
     ended = run_program(
         program,
@@ -94,6 +99,7 @@ def run(
         int(revision) if revision else None,
         memory,
         max_instructions,
+        Console(sys.stdout, source=_read_input),
         trace=trace,
         profile=profile,
     )
@@ -115,23 +121,48 @@ def run(
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-o", "output", required=True, type=click.Path(path_type=Path), help="The ELF file to write.")
 @click.option(
+    "--target",
+    type=click.Choice(["esp32p4", "esp32s3"]),
+    default="esp32s3",
+    show_default=True,
+    help="The chip.",
+)
+@click.option(
+    "--revision", type=click.Choice(["1", "3"]), default="3", show_default=True, help="Of the ESP32-P4."
+)
+@click.option("-I", "includes", multiple=True, metavar="FOLDER", help="Search headers there.")
+@click.option("-D", "defines", multiple=True, metavar="NAME[=VALUE]", help="Define a macro.")
+@click.option(
     "-O", "optimization", default="2", show_default=True, help="Optimization level of the compiler."
 )
-def build(sources: tuple[Path, ...], output: Path, optimization: str) -> None:
-    """Make an ESP32-S3 program of C and assembly files, to be run by `pienn sim run`.
+def build(
+    sources: tuple[Path, ...],
+    output: Path,
+    target: str,
+    revision: str,
+    includes: tuple[str, ...],
+    defines: tuple[str, ...],
+    optimization: str,
+) -> None:
+    """Make a program of C and assembly files, to be run by `pienn sim run`.
 
-    Needs xtensa-lx106-elf-gcc, which compiles to the windowed convention; assembling, linking and the small C library
-    are ours. (For the ESP32-P4 riscv64-unknown-elf-gcc makes programs without help.)
+    Needs Debian's cross compilers: riscv64-unknown-elf-gcc with picolibc for the ESP32-P4, xtensa-lx106-elf-gcc for the
+    ESP32-S3, whose output we assemble and link ourselves, with a small C library of ours. Assembly files always go
+    through our assembler.
 
     \b
-    pienn sim build main.c kernel.S -o program.elf
+    pienn sim build main.c kernel.S -o program.elf --target esp32p4 -I include -D SIZE=64
     """
-    from pienn.sim.compile_esp32s3 import build_program
+    from pienn.sim import compile_esp32p4, compile_esp32s3
 
     missing = [path for path in sources if not path.is_file()]
     if missing:
         raise PiennError(f"{missing[0]}: no such file")
-    content = build_program(sources, (f"-O{optimization}",))
+    options = [f"-O{optimization}", *(f"-I{one}" for one in includes), *(f"-D{one}" for one in defines)]
+    if target == "esp32p4":
+        content = compile_esp32p4.build_program(sources, options, int(revision))
+    else:
+        content = compile_esp32s3.build_program(sources, options)
     try:
         output.write_bytes(content)
     except OSError as error:

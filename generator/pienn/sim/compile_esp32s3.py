@@ -8,6 +8,7 @@ windowed instructions nor their calling convention. So the text is assembled and
 from __future__ import annotations
 
 import functools
+import re
 import shutil
 import subprocess
 import tempfile
@@ -17,6 +18,8 @@ from pathlib import Path
 from pienn.errors import PiennError
 from pienn.isa.assembler import assemble
 from pienn.isa.object import Image, Object
+from pienn.isa.source import Location
+from pienn.sim.assembled import assembled
 from pienn.sim.linker import executable, link_objects
 
 COMPILER = "xtensa-lx106-elf-gcc"
@@ -25,10 +28,13 @@ OPTIONS = (
     "-mabi=windowed",
     "-ffreestanding",
     "-fno-tree-loop-distribute-patterns",
+    "-g1",
     f"-I{RUNTIME / 'include'}",
 )
-CODE, DATA, END = 0x4037_0000, 0x3FC8_8000, 0x3FD0_0000
+CODE, DATA, END, CONSTANTS = 0x4037_0000, 0x3FC8_8000, 0x3FD0_0000, 0x4200_0000
 STACK_BYTES = 64 << 10
+# In the compiler's text: `.file 1 "main.c"` numbers a source file, `.loc 1 23 5` says where the next code comes from.
+FILE, PLACE = re.compile(r'\t\.file (\d+) "(.*?)"$'), re.compile(r"\t\.loc (\d+) (\d+) (\d+)")
 
 
 def build_program(sources: Sequence[Path], options: Sequence[str] = ("-O2",)) -> bytes:
@@ -38,9 +44,10 @@ def build_program(sources: Sequence[Path], options: Sequence[str] = ("-O2",)) ->
 
 
 def link_program(sources: Sequence[Path], options: Sequence[str] = ("-O2",)) -> Image:
-    """The sources and the library as one image in the internal SRAM: stack at its end, heap between it and the data."""
+    """The sources and the library as one image: code and data in the internal SRAM with the stack at its end and the
+    heap between it and the data, constants in flash."""
     objects = [*_library(), *(compile_source(path, options) for path in sources)]
-    return link_objects(objects, CODE, DATA, {"_stack": END, "_heap_end": END - STACK_BYTES})
+    return link_objects(objects, CODE, DATA, CONSTANTS, {"_stack": END, "_heap_end": END - STACK_BYTES})
 
 
 @functools.lru_cache(maxsize=1)
@@ -52,7 +59,7 @@ def _library() -> tuple[Object, ...]:
 def compile_source(path: Path, options: Sequence[str] = ("-O2",)) -> Object:
     """One C or assembly file as an object."""
     if path.suffix in (".S", ".s"):
-        return assemble(path, "esp32s3")
+        return assembled(path, "esp32s3")
     compiler = shutil.which(COMPILER)
     if compiler is None:
         raise PiennError(f"{path}: compiling C for the ESP32-S3 needs {COMPILER}: install gcc-xtensa-lx106")
@@ -63,4 +70,28 @@ def compile_source(path: Path, options: Sequence[str] = ("-O2",)) -> Object:
         if done.returncode:
             first = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr.strip())
             raise PiennError(first)
-        return assemble(text, "esp32s3")
+        return _assembled_text(text, path)
+
+
+def _assembled_text(text: Path, source: Path) -> Object:
+    """The compiler's assembly text as an object whose lines are those of the C files; debug information is left out."""
+    files: dict[str, str] = {}
+    places: dict[int, Location] = {}
+    place = Location(str(source), 1)
+    kept: list[str] = []
+    in_debug = False
+    for line in text.read_text().splitlines():
+        if line.startswith("\t.section") or line == "\t.text":
+            in_debug = ".debug_" in line
+        elif found := FILE.match(line):
+            files[found[1]] = found[2]
+        elif found := PLACE.match(line):
+            place = Location(files.get(found[1], str(source)), int(found[2]), max(1, int(found[3])))
+        kept.append("" if in_debug else line)
+        places[len(kept)] = place
+    text.write_text("\n".join(kept) + "\n")
+    result = assemble(text, "esp32s3")
+    for section in result.sections.values():
+        for fragment in section.fragments:
+            fragment.location = places.get(fragment.location.line, place)
+    return result

@@ -7,24 +7,39 @@ from collections.abc import Sequence
 
 from pienn.errors import PiennError
 from pienn.isa.object import Image, Object, Segment
+from pienn.sim.line_table import line_program
 
 MACHINES = {"esp32p4": 243, "esp32s3": 94}
 PAGE = 4096
+CONSTRUCTORS = (".init_array", ".ctors")
 
 
 def link_objects(
-    objects: Sequence[Object], code: int, data: int, symbols: dict[str, int] | None = None
+    objects: Sequence[Object],
+    code: int,
+    data: int,
+    constants: int | None = None,
+    symbols: dict[str, int] | None = None,
 ) -> Image:
     """Place all code sections from address `code` on, all others from `data` on, and resolve all references.
 
-    `symbols` gives further addresses. The end of everything placed at `data` is the symbol `_end`. PiennError names a
-    symbol that is defined twice, or nowhere.
+    `constants` is the address of what is neither code nor writable, where that is not to lie among the data. `symbols`
+    gives further addresses. Pointers to constructors lie between `__init_array_start` and `__init_array_end`; the end
+    of everything placed at `data` is the symbol `_end`. PiennError names a symbol that is defined twice, or nowhere.
     """
-    places = [_places(o, [code, data]) for o in objects] if not objects else []
-    free = [code, data]
-    for one in objects:
-        places.append(_places(one, free))
-    known = dict(symbols or {}) | {"_end": free[1] + -free[1] % 16}
+    free = {"code": code, "data": data}
+    if constants is not None:
+        free["constants"] = constants
+    places = [_places(one, free) for one in objects]
+    free["data"] += -free["data"] % 4
+    constructors_at = free["data"]
+    for one, at in zip(objects, places, strict=True):
+        at |= _places(one, free, constructors=True)
+    known = dict(symbols or {}) | {
+        "__init_array_start": constructors_at,
+        "__init_array_end": free["data"],
+        "_end": free["data"] + -free["data"] % 16,
+    }
     for one, at in zip(objects, places, strict=True):
         for name, (section, offset) in one.symbols.items():
             if one.symbol_table[name].binding == "local":
@@ -45,13 +60,17 @@ def link_objects(
     return Image(tuple(segments), names | known, lines, texts)  # pyright: ignore[reportArgumentType]
 
 
-def _places(one: Object, free: list[int]) -> dict[str, int]:
-    """Addresses of an object's sections; `free` holds the next addresses of code and data and moves on."""
+def _places(one: Object, free: dict[str, int], constructors: bool = False) -> dict[str, int]:
+    """Addresses of an object's sections, either of those with pointers to constructors or of all others; `free` holds
+    the next addresses by kind and moves on."""
     places: dict[str, int] = {}
     for section in one.sections.values():
         if "a" not in section.flags or not section.fragments:
             continue
-        kind = 0 if section.is_code else 1
+        if section.name.startswith(CONSTRUCTORS) != constructors:
+            continue
+        kind = "code" if section.is_code else "data" if "w" in section.flags else "constants"
+        kind = kind if kind in free else "data"
         free[kind] += -free[kind] % max(section.alignment, 4)
         places[section.name] = free[kind]
         free[kind] += section.size
@@ -59,7 +78,7 @@ def _places(one: Object, free: list[int]) -> dict[str, int]:
 
 
 def executable(image: Image, entry: int, target: str) -> bytes:
-    """The image as an ELF32 executable: one loadable segment per section, and a symbol table."""
+    """The image as an ELF32 executable: one loadable segment per section, a symbol table, and source lines."""
     symbols = sorted(image.symbols.items(), key=lambda item: item[1])
     strings = b"\0" + b"".join(name.encode() + b"\0" for name, _ in symbols)
     table = bytearray(16)
@@ -69,7 +88,8 @@ def executable(image: Image, entry: int, target: str) -> bytes:
             "<IIIBBH", offset, address & 0xFFFF_FFFF, 0, 1 << 4, 0, 0xFFF1
         )  # global, absolute
         offset += len(name.encode()) + 1
-    names = b"\0.symtab\0.strtab\0.shstrtab\0"
+    lines = line_program(image.lines)
+    names = b"\0.symtab\0.strtab\0.shstrtab\0.debug_line\0"
     segments = [s for s in image.segments if s.size]
     contents_at = 52 + 32 * len(segments)
     body = bytearray()
@@ -86,13 +106,15 @@ def executable(image: Image, entry: int, target: str) -> bytes:
     table_at = contents_at + len(body)
     strings_at = table_at + len(table)
     names_at = strings_at + len(strings)
-    sections_at = names_at + len(names)
+    lines_at = names_at + len(names)
+    sections_at = lines_at + len(lines)
     sections = bytes(40)
     sections += struct.pack("<10I", 1, 2, 0, 0, table_at, len(table), 2, 1, 4, 16)
     sections += struct.pack("<10I", 9, 3, 0, 0, strings_at, len(strings), 0, 0, 1, 0)
     sections += struct.pack("<10I", 17, 3, 0, 0, names_at, len(names), 0, 0, 1, 0)
+    sections += struct.pack("<10I", 27, 1, 0, 0, lines_at, len(lines), 0, 0, 1, 0)
     ident = b"\x7fELF" + bytes([1, 1, 1, 0]) + bytes(8)
     header = struct.pack(
-        "<HHIIIIIHHHHHH", 2, MACHINES[target], 1, entry, 52, sections_at, 0, 52, 32, len(segments), 40, 4, 3
+        "<HHIIIIIHHHHHH", 2, MACHINES[target], 1, entry, 52, sections_at, 0, 52, 32, len(segments), 40, 5, 3
     )
-    return bytes(ident + header + headers + body + table + strings + names + sections)
+    return bytes(ident + header + headers + body + table + strings + names + lines + sections)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
@@ -30,15 +31,18 @@ LIMIT_SYMBOLS = (
     "end",
 )
 BARE_STACK = 64 << 10
+CHUNK = 4096
 
 
 @dataclass
 class Console:
-    """Collects what the program prints, passing it on to `sink` as it comes; `input` is what it may read."""
+    """Collects what the program prints, passing it on to `sink` as it comes; `input` is what it may read first, then
+    what `source` gives when it is asked."""
 
     sink: TextIO | None = None
     input: bytes = b""
     output: bytearray = field(default_factory=bytearray)
+    source: Callable[[int], bytes] | None = None
 
     def write(self, data: bytes) -> None:
         self.output += data
@@ -47,6 +51,8 @@ class Console:
             self.sink.flush()
 
     def read(self, size: int) -> bytes:
+        if not self.input and self.source:
+            self.input = self.source(CHUNK)
         data, self.input = self.input[:size], self.input[size:]
         return data
 

@@ -9,7 +9,14 @@ _start:                             # the simulator enters here with the first w
     movi    a1, _stack
     addi    a2, a1, -16
     s32i    a1, a2, 4               # where a window overflow of the first frame finds its caller's stack pointer
-    movi    a10, 0
+    movi    a2, __init_array_start
+    movi    a3, __init_array_end
+1:  bgeu    a2, a3, 2f              # constructors
+    l32i    a8, a2, 0
+    callx8  a8
+    addi    a2, a2, 4
+    j       1b
+2:  movi    a10, 0
     movi    a11, 0
     call8   main
     call8   exit

@@ -1,0 +1,74 @@
+"""Assembled files, kept between runs in the per-user cache: our assembler takes a second for a large kernel."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import sys
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+from pienn.isa import assembler
+from pienn.isa.assembler import assemble
+from pienn.isa.object import Object
+from pienn.sim.build import cache_folder
+
+DEPTH = 20_000  # of references between the parts of an object
+SOURCES = (".S", ".s", ".inc", ".h")
+
+
+def assembled(path: Path, target: str, revision: int = 3) -> Object:
+    """The file assembled for a chip; files it includes lie in its folder or in the one above."""
+    folders = (path.parent, path.parent.parent)
+    sources = [path, *(other for folder in folders for other in _files(folder) if other != path)]
+    kept = cache_folder() / f"assembled_{_key(sources, f'{path.resolve()} {target} {revision}')}.pickle"
+    try:
+        return _load(kept)
+    except (OSError, EOFError, pickle.UnpicklingError, AttributeError, ImportError):
+        pass
+    result = assemble(path, target, revision=revision, include=[path.parent])
+    _keep(kept, result)
+    return result
+
+
+def _files(folder: Path) -> list[Path]:
+    """What an assembly file of the folder may include."""
+    return sorted(one for one in folder.iterdir() if one.suffix in (".inc", ".h"))
+
+
+def _load(path: Path) -> Object:
+    with path.open("rb") as file:
+        return pickle.load(file)
+
+
+def _keep(path: Path, result: Object) -> None:
+    """Put the object into the cache, whole or not at all; a cache that cannot be written is no error."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(DEPTH)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        half = path.with_suffix(f".{hashlib.sha256(str(id(result)).encode()).hexdigest()[:8]}")
+        half.write_bytes(pickle.dumps(result))
+        half.replace(path)
+    except (OSError, RecursionError):
+        pass
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+def _key(paths: Iterable[Path], words: str) -> str:
+    digest = hashlib.sha256((words + _assembler_key()).encode())
+    for path in paths:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:32]
+
+
+@cache
+def _assembler_key() -> str:
+    """Changes with the assembler and its tables."""
+    digest = hashlib.sha256(sys.version.encode())
+    for path in sorted(Path(assembler.__file__).parent.iterdir()):
+        if path.suffix in (".py", ".isa"):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
