@@ -17,9 +17,10 @@ import jinja2
 import numpy as np
 
 from pienn.codegen.names import Namer, identifier, model_identifier
-from pienn.codegen.parameters import parameters_of, settled
+from pienn.codegen.packed import Packed, pack, part_array
+from pienn.codegen.parameters import Parameters
 from pienn.ir.graph import Port
-from pienn.plan.plan import Call, Plan
+from pienn.plan.plan import Call, Part, Plan, staging_storage
 from pienn.plan.views import View
 from pienn.version import VERSION
 
@@ -38,6 +39,7 @@ class Constant:
     array: np.ndarray
     is_words: bool
     comment: str
+    in_sram: bool = False
 
     @property
     def lines(self) -> list[str]:
@@ -65,6 +67,17 @@ class Constant:
 
 
 @dataclass
+class Parts:
+    """Of a call whose constants pass through SRAM: fields of its struct, in C, and the parts."""
+
+    function: str  # the kernel
+    constants: str  # what is copied
+    channels: str  # outputs of the call
+    moving: list[str]  # other pointers that go on by one element per output
+    parts: tuple[Part, ...]
+
+
+@dataclass
 class Layer:
     """One call as the template prints it."""
 
@@ -78,6 +91,7 @@ class Layer:
     struct: list[str]
     bodies: tuple[str, ...]
     tap: dict[str, Any] | None
+    parts: Parts | None = None
 
 
 @dataclass
@@ -118,15 +132,15 @@ class Model:
 
 
 def generate(
-    plan: Plan, folder: Path | str, name: str | None = None, arena: str = "static", source: str = ""
+    plan: Plan | Packed, folder: Path | str, name: str | None = None, arena: str = "static", source: str = ""
 ) -> list[Path]:
-    """Write the C files of a plan into `folder` and return their paths.
+    """Write the C files of a plan into `folder` and return their paths; see `describe` and `write`."""
+    packed = pack(plan)
+    return write(describe(packed, name or identifier(packed.plan.graph.name), arena, source), folder)
 
-    arena: 'static' adds `<name>_run`, which brings its own arena; 'caller' leaves only `<name>_run_in`.
-    source: a line for the files' head that says what they were made from.
-    Raises PiennError for a name that is no C identifier.
-    """
-    model = describe(plan, model_identifier(name or identifier(plan.graph.name)), arena, source)
+
+def write(model: Model, folder: Path | str) -> list[Path]:
+    """Write the C files of a described plan."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     stage = Path(tempfile.mkdtemp(prefix=".pienn-", dir=folder))
@@ -156,10 +170,16 @@ def _environment() -> jinja2.Environment:
     )
 
 
-def describe(plan: Plan, name: str, arena: str = "static", source: str = "") -> Model:
-    """Name everything and turn calls into text."""
-    plan = settled(plan)
-    model = Model(name, plan, arena, source=source)
+def describe(plan: Plan | Packed, name: str, arena: str = "static", source: str = "") -> Model:
+    """Name everything and turn calls into text.
+
+    arena: 'static' adds `<name>_run`, which brings its own arena; 'caller' leaves only `<name>_run_in`.
+    source: a line for the files' head that says what they were made from.
+    Raises PiennError for a name that is no C identifier.
+    """
+    packed = pack(plan)
+    plan = packed.plan
+    model = Model(model_identifier(name), plan, arena, source=source)
     namer = Namer(("arena", "memory", "tap", "context", name))
     graph = plan.graph
     model.inputs = [_port(port, namer(port.name)) for port in graph.inputs]
@@ -173,9 +193,9 @@ def describe(plan: Plan, name: str, arena: str = "static", source: str = "") -> 
             pointers[storage] = constants.add(identifier(key), "", graph.weights[key], key).pointer
     _name_buffers(model, namer, pointers)
     layer_namer = Namer()
-    for number, call in enumerate(plan.calls):
+    for number, (call, parameters) in enumerate(zip(plan.calls, packed.parameters)):
         own = layer_namer(call.op.layer or call.op.short_name)
-        model.layers.append(_layer(model, constants, pointers, number, call, own))
+        model.layers.append(_layer(model, constants, pointers, number, call, parameters, own))
     model.copies_out = [
         {
             "target": f"output:{index}",
@@ -209,7 +229,7 @@ class _Constants:
         self._namer = Namer()
         self._known: dict[tuple[str, bytes], Constant] = {}
 
-    def add(self, owner: str, kind: str, array: np.ndarray, comment: str) -> Constant:
+    def add(self, owner: str, kind: str, array: np.ndarray, comment: str, in_sram: bool = False) -> Constant:
         array = np.ascontiguousarray(array)
         key = (array.dtype.name, array.tobytes())
         if key not in self._known:
@@ -220,6 +240,7 @@ class _Constants:
             constant = Constant(name, element, array, is_words, f"{comment}: {element} {shape}")
             self._known[key] = constant
             self._model.constants.append(constant)
+        self._known[key].in_sram |= in_sram
         return self._known[key]
 
 
@@ -229,6 +250,11 @@ def _name_buffers(model: Model, namer: Namer, pointers: dict[str, str]) -> None:
     names: dict[str, str] = {}
     for tensor in sorted(plan.tensors.values(), key=lambda tensor: -tensor.view.bytes):
         names.setdefault(tensor.view.storage, tensor.name)
+    names |= {
+        staging_storage(number): f"{call.op.layer} staged"
+        for number, call in enumerate(plan.calls)
+        if call.home.parts
+    }
     for storage, offset in plan.arena.offsets.items():
         pointers[storage] = namer(names[storage])
         model.buffers.append({"identifier": pointers[storage], "offset": offset})
@@ -240,12 +266,18 @@ def _address(view: View, pointers: dict[str, str]) -> str:
 
 
 def _layer(
-    model: Model, constants: _Constants, pointers: dict[str, str], number: int, call: Call, own: str
+    model: Model,
+    constants: _Constants,
+    pointers: dict[str, str],
+    number: int,
+    call: Call,
+    parameters: Parameters,
+    own: str,
 ) -> Layer:
-    parameters = parameters_of(model.plan.graph, call)
+    in_sram = model.plan.target != "host" and call.home.memory == "SRAM" and call.home.bytes > 0
     struct = []
     for name, array in parameters.arrays.items():
-        constant = constants.add(own, name, array, f"{call.op.layer or own} {name}")
+        constant = constants.add(own, name, array, f"{call.op.layer or own} {name}", in_sram)
         struct.append(f".{name} = {constant.pointer}")
     if parameters.bodies:
         struct.append(f".bodies = {own}_bodies")
@@ -259,18 +291,35 @@ def _layer(
             "shape": ", ".join(map(str, tensor.view.shape)),
             "strides": ", ".join(map(str, tensor.view.strides)),
         }
+    function = f"pienn_{call.kernel.name}" + _explicit_version(model.plan, call)
+    operands = ["NULL"] if call.margins else [_address(view, pointers) for view in call.reads]
+    parts = None
+    if call.home.parts:
+        parts = _parts(call, parameters, function)
+        function = f"{own}_in_parts"
+        operands = [pointers[staging_storage(number)], *operands]
     return Layer(
         number,
         own,
         f"{call.op.layer or own}: {_purpose(call)}",
         call.kernel.name,
-        f"pienn_{call.kernel.name}" + _explicit_version(model.plan, call),
-        ["NULL"] if call.margins else [_address(view, pointers) for view in call.reads],
+        function,
+        operands,
         pointers[call.writes.storage] if call.margins else _address(call.writes, pointers),
         struct,
         parameters.bodies,
         tapped,
+        parts,
     )
+
+
+def _parts(call: Call, parameters: Parameters, function: str) -> Parts:
+    """How a kernel is called for some of its outputs: layers.h names the fields."""
+    constants = part_array(parameters.arrays)
+    assert constants is not None
+    channels = "columns" if call.kernel.name == "fully_connected_s8" else "y.channels"
+    moving = [name for name in parameters.arrays if name != constants]
+    return Parts(function, constants, channels, moving, call.home.parts)
 
 
 def _is_part(call: Call) -> bool:
@@ -284,6 +333,7 @@ def _purpose(call: Call) -> str:
     reason = f" ({call.why})" if call.why.startswith("reference: ") else ""
     if call.margins:
         return f"{call.margins.value} around {result}, the padding of what reads it{reason}"
+    reason += f"; constants {call.home.why}" if call.home.why else ""
     operands = " and ".join("x".join(map(str, view.shape)) for view in call.reads)
     macs = f", {call.macs} MAC" if call.macs else ""
     if call.kernel.name == "copy_s8":

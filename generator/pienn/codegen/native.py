@@ -16,6 +16,7 @@ from types import TracebackType
 import numpy as np
 
 from pienn.codegen.generate import generate
+from pienn.codegen.packed import Packed, pack
 from pienn.component import component_folder
 from pienn.errors import PiennError
 from pienn.plan.plan import Plan
@@ -129,13 +130,14 @@ def reference_library() -> ctypes.CDLL:
 class Native:
     """A plan as a shared library of this machine; use as a context manager, or call close()."""
 
-    def __init__(self, plan: Plan):
-        self.plan = plan
+    def __init__(self, plan: Plan | Packed):
+        packed = pack(plan)
+        self.plan = packed.plan
         layers = _layers(Path(_process_folder().name))
         self._folder = tempfile.TemporaryDirectory(prefix="pienn-native-")
         folder = Path(self._folder.name)
         try:
-            files = generate(plan, folder, "model")
+            files = generate(packed, folder, "model")
             library = folder / "model.so"
             sources = [*(path for path in files if path.suffix == ".c"), layers]
             flags = [*MODEL_FLAGS, f"-Wl,-rpath,{layers.parent}"]

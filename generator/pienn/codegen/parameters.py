@@ -7,7 +7,7 @@ files name them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
@@ -15,10 +15,9 @@ import numpy as np
 
 from pienn.codegen import packing
 from pienn.codegen.chip_packing import chip_parameters, s3_packed
-from pienn.errors import PiennError
 from pienn.ir.dialect import PiennOp, encoding_of
 from pienn.ir.graph import Graph
-from pienn.plan.plan import Call, Plan
+from pienn.plan.plan import Call
 from pienn.plan.qacc_proof import Proof
 from pienn.plan.views import View
 
@@ -43,22 +42,6 @@ def parameters_of(graph: Graph, call: Call) -> Parameters:
         return given
     struct = chip_parameters(call.version, call.kernel.name, given.arrays, given.fields, _range(call))
     return Parameters(*struct)
-
-
-def settled(plan: Plan) -> Plan:
-    """The plan with every call that the chip's kernel cannot do exactly left to the reference, and the reason.
-
-    Some reasons show only when constants are packed: sums that leave the 20 bits of the ESP32-S3 even in two digits.
-    """
-    calls = []
-    for call in plan.calls:
-        if call.version != "ref":
-            try:
-                parameters_of(plan.graph, call)
-            except PiennError as error:
-                call = replace(call, version="ref", why=f"reference: {error}")
-        calls.append(call)
-    return replace(plan, calls=tuple(calls))
 
 
 def qacc_proofs(graph: Graph, call: Call) -> list[tuple[str, Proof]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from pienn.codegen.parameters import parameters_of
+from pienn.codegen.packed import pack
 from pienn.commands.arrays import random_stored
 from pienn.commands.cycles import figures
+from pienn.commands.memory import MemoryOptions, memory_options
 from pienn.commands.progress import progress
 from pienn.commands.results import json_option, write_json
 from pienn.commands.simulated import Simulated
@@ -40,7 +42,7 @@ def bench() -> None:
 
 
 def chip_options(function: Any) -> Any:
-    """--target, --revision, --memory, --weights-in of both benches."""
+    """--target, --revision and the options of the memories of both benches."""
     options = [
         click.option("--target", type=click.Choice(CHIPS), required=True, help="The chip."),
         click.option(
@@ -50,16 +52,7 @@ def chip_options(function: Any) -> Any:
             show_default=True,
             help="Of the ESP32-P4.",
         ),
-        click.option(
-            "--memory", default="ideal", show_default=True, help="Memory model: ideal, esp32p4@360, ..."
-        ),
-        click.option(
-            "--weights-in",
-            type=click.Choice(["SRAM", "flash", "PSRAM"]),
-            default="SRAM",
-            show_default=True,
-            help="Memory that holds the weights.",
-        ),
+        memory_options(),
     ]
     for option in reversed(options):
         function = option(function)
@@ -74,7 +67,7 @@ def chip_options(function: Any) -> Any:
 )
 @chip_options
 def models(
-    models: Path | None, target: str, revision: str, memory: str, weights_in: str, json_file: str | None
+    models: Path | None, target: str, revision: str, memory: MemoryOptions, json_file: str | None
 ) -> None:
     """Whole networks: cycles of one random input. Weights that do not fit where they should lie in flash.
 
@@ -84,33 +77,37 @@ def models(
     rows = []
     for path in progress(model_files(models), "simulating"):
         graph = file.read(path)
-        planned = plan(pipeline(graph, target), target)
-        placed = weights_in
+        packed, budget = pack(plan(pipeline(graph, target), target)), memory.budget()
+        planned = packed.plan
         try:
-            simulated = Simulated(planned, memory, placed, int(revision))
+            simulated = Simulated(packed, memory.model, budget, int(revision))
         except PiennError:  # too large for that memory
-            placed = "flash"
-            simulated = Simulated(planned, memory, placed, int(revision))
+            budget = replace(budget, weights="flash")
+            simulated = Simulated(packed, memory.model, budget, int(revision))
         simulated.run(random_stored(graph, 1, 0))
         found = figures(simulated, 1)
         rows.append(
             {
                 "model": path.stem,
                 "shape": "x".join(map(str, graph.inputs[0].shape)),
-                **row_of(planned, target, revision, memory, found["cycles"]),
-                "weights_in": placed,
+                **row_of(planned, target, revision, memory.model, found["cycles"]),
+                "weights_in": budget.weights,
+                "staged_calls": sum(bool(call.home.parts) for call in simulated.plan.calls),
                 "ms": found["ms"],
                 "reference_calls": found["reference_calls"],
                 "code_bytes": found["code_bytes"],
-                "sram_bytes": planned.arena.total + (found["constant_bytes"] if placed == "SRAM" else 0),
+                "sram_bytes": simulated.plan.sram_bytes,
             }
         )
     write_json(rows, json_file)
     if json_file != "-":
-        show(rows, "model", f"{target}, memory {memory}, weights in {weights_in}, simulated")
+        wanted = memory.budget().weights
+        show(rows, "model", f"{target}, memory {memory.model}, weights in {wanted}, simulated")
         for row in rows:
-            if row["weights_in"] != weights_in:
-                print(f"{row['model']}: weights in {row['weights_in']}, they do not fit into {weights_in}")
+            if row["weights_in"] != wanted:
+                print(f"{row['model']}: weights in {row['weights_in']}, they do not fit into {wanted}")
+            if row["staged_calls"]:
+                print(f"{row['model']}: {row['staged_calls']} layers staged through SRAM")
 
 
 def row_of(planned: Plan, target: str, revision: str, memory: str, cycles: int) -> dict[str, Any]:
@@ -210,7 +207,7 @@ def kernel_graphs() -> list[tuple[str, str, Graph]]:
 
 @bench.command()
 @chip_options
-def kernels(target: str, revision: str, memory: str, weights_in: str, json_file: str | None) -> None:
+def kernels(target: str, revision: str, memory: MemoryOptions, json_file: str | None) -> None:
     """Single kernels on random data, input already padded; random weights that fit the S3's 20-bit lanes.
 
     \b
@@ -219,12 +216,11 @@ def kernels(target: str, revision: str, memory: str, weights_in: str, json_file:
     rows = []
     for name, shape, graph in progress(kernel_graphs(), "simulating"):
         planned = plan(graph, target)
-        simulated = Simulated(planned, memory, weights_in, int(revision))
+        simulated = Simulated(planned, memory.model, memory.budget(), int(revision))
         simulated.run(random_stored(graph, 1, 0))
         calls = [layer for layer in simulated.layers if layer.call.op.layer == "kernel"]
         (layer,) = [layer for layer in calls if not layer.call.margins]
-        stored = sum(array.nbytes for array in parameters_of(planned.graph, layer.call).arrays.values())
-        row = row_of(planned, target, revision, memory, layer.cycles or 0)
+        row = row_of(planned, target, revision, memory.model, layer.cycles or 0)
         elements = int(np.prod(shape_of(layer.call.op.result)))
         rows.append(
             {
@@ -234,12 +230,13 @@ def kernels(target: str, revision: str, memory: str, weights_in: str, json_file:
                 "issue_bound": issue_bound(layer.call),
                 "cycles_per_output": (layer.cycles or 0) / elements,
                 "reference_calls": int(layer.cycles is None),
-                "sram_bytes": planned.arena.total + stored,
+                "sram_bytes": simulated.plan.sram_bytes,
             }
         )
     write_json(rows, json_file)
     if json_file != "-":
-        show(rows, "kernel", f"{target}, memory {memory}, weights in {weights_in}, simulated")
+        setting = f"memory {memory.model}, weights in {memory.budget().weights}"
+        show(rows, "kernel", f"{target}, {setting}, simulated")
         for row in rows:
             if not row["macs"] and row["cycles"]:
                 print(f"{row['kernel']}, {row['shape']}: {row['cycles_per_output']:.3f} cycles per output")

@@ -7,9 +7,11 @@ from typing import Any
 
 import click
 
-from pienn.codegen.generate import describe, generate
+from pienn.codegen.generate import describe, write
 from pienn.codegen.names import identifier
+from pienn.codegen.packed import pack
 from pienn.commands.depfile import write_depfile
+from pienn.commands.memory import MemoryOptions, describe_homes, memory_options
 from pienn.commands.models import Source, source_options
 from pienn.commands.results import json_option, write_json
 from pienn.passes.pipeline import pipeline
@@ -38,6 +40,7 @@ from pienn.plan.plan import TARGETS, Plan, plan
     show_default=True,
     help="On a chip, call its assembly kernels; without them the reference runs in the same layout.",
 )
+@memory_options(model=None)
 @click.option(
     "--depfile", type=click.Path(path_type=Path), help="Write what the C was made from, for make and ninja."
 )
@@ -49,6 +52,7 @@ def compile(  # the command's name
     name: str | None,
     arena: str,
     simd: bool,
+    memory: MemoryOptions,
     depfile: Path | None,
     json_file: str | None,
 ) -> None:
@@ -56,18 +60,21 @@ def compile(  # the command's name
 
     \b
     pienn compile model.pie --target esp32p4 -o generated
+    pienn compile model.pie --target esp32s3 --sram 256K -o generated
     pienn compile model.pt --factory model:build --calibration inputs.npz --target host -o generated --name kws
     """
     graph = source.graph()
-    planned = plan(pipeline(graph, target), target, simd)
+    packed = pack(plan(pipeline(graph, target), target, simd))
+    if target != "host":
+        packed = packed.placed(memory.budget("flash"))
     name = name or identifier(source.stem)
     digest = str(graph.meta.get("content", ""))[:16]
     origin = f" from {source.file_name}" + (f" (content {digest})" if digest else "")
-    files = generate(planned, folder, name, arena, origin)
+    model = describe(packed, name, arena, origin)
+    files = write(model, folder)
     if depfile is not None:
         product = next(path for path in files if path.name == f"{name}.c")
         write_depfile(depfile, product, (source.model, source.weights, source.calibration))
-    model = describe(planned, name, arena)
     results: dict[str, Any] = {
         "name": name,
         "target": target,
@@ -78,15 +85,16 @@ def compile(  # the command's name
     write_json(results, json_file)
     if json_file == "-":
         return
-    memory = model.plan.arena
-    proof = "proven optimal" if memory.optimal else "not proven optimal"
+    placement = model.plan.arena
+    proof = "proven optimal" if placement.optimal else "not proven optimal"
     kernels = len({call.kernel.name for call in model.plan.calls})
     print(
         f"{name}: {len(model.plan.calls)} calls of {kernels} kernels, {model.plan.macs} MAC, "
         f"{model.weight_bytes} bytes of constants"
     )
-    print(f"arena: {memory.total} bytes, lower bound {memory.lower_bound}, {proof}")
+    print(f"arena: {placement.total} bytes, lower bound {placement.lower_bound}, {proof}")
     if target != "host":
+        print("\n".join(describe_homes(model.plan)))
         print_reference_calls(model.plan)
     print(f"written: {folder}/ " + " ".join(path.name for path in files))
 

@@ -8,6 +8,7 @@ import click
 
 from pienn.commands.arrays import random_stored
 from pienn.commands.cycles import figures
+from pienn.commands.memory import MemoryOptions, memory_options
 from pienn.commands.models import Source, source_options
 from pienn.commands.results import json_option, write_json
 from pienn.commands.simulated import Simulated
@@ -19,16 +20,7 @@ from pienn.report.page import describe, render
 @click.command()
 @source_options
 @click.option("--target", type=click.Choice(TARGETS), required=True, help="Where the network runs.")
-@click.option(
-    "--memory", default="ideal", show_default=True, help="Memory model of the chip: ideal, esp32p4@360, ..."
-)
-@click.option(
-    "--weights-in",
-    type=click.Choice(["SRAM", "flash", "PSRAM"]),
-    default="SRAM",
-    show_default=True,
-    help="Memory of the chip that holds the weights.",
-)
+@memory_options()
 @click.option(
     "--revision", type=click.Choice(["1", "3"]), default="3", show_default=True, help="ESP32-P4 revision."
 )
@@ -39,8 +31,7 @@ from pienn.report.page import describe, render
 def report(
     source: Source,
     target: str,
-    memory: str,
-    weights_in: str,
+    memory: MemoryOptions,
     revision: str,
     output: Path,
     json_file: str | None,
@@ -56,11 +47,14 @@ def report(
     graph = source.graph()
     planned, cost, setting = plan(pipeline(graph, target), target), None, "reference C on the host"
     if target != "host":
-        simulated = Simulated(planned, memory, weights_in, int(revision))
+        budget = memory.budget()
+        simulated = Simulated(planned, memory.model, budget, int(revision))
         simulated.run(random_stored(graph, 1, source.seed))
         planned, cost = simulated.plan, figures(simulated, 1)
         chip = f"ESP32-P4 revision {revision}" if target == "esp32p4" else "ESP32-S3"
-        setting = f"{chip}, memory model {memory}, weights in {weights_in}"
+        setting = f"{chip}, memory model {memory.model}, weights in {budget.weights}"
+        if budget.sram is not None:
+            setting += f" but for what fits {budget.sram} bytes of SRAM"
     described = describe(planned, source.file_name, cost, setting)
     partial = output.with_name(output.name + ".partial")
     # A name may hold what UTF-8 cannot say.

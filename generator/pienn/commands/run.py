@@ -11,6 +11,7 @@ import numpy as np
 from pienn.codegen.native import Native
 from pienn.commands.arrays import read_arrays, to_graph, to_torch
 from pienn.commands.cycles import figures, layer_row, print_table
+from pienn.commands.memory import MemoryOptions, describe_homes, memory_options
 from pienn.commands.models import Source, source_options
 from pienn.commands.results import json_option, write_json
 from pienn.commands.simulated import LayerCycles, Simulated
@@ -22,16 +23,7 @@ from pienn.plan.plan import TARGETS, plan
 @click.command()
 @source_options
 @click.option("--target", type=click.Choice(TARGETS), default="host", show_default=True, help="Where to run.")
-@click.option(
-    "--memory", default="ideal", show_default=True, help="Memory model of the chip: ideal, esp32p4@360, ..."
-)
-@click.option(
-    "--weights-in",
-    type=click.Choice(["SRAM", "flash", "PSRAM"]),
-    default="SRAM",
-    show_default=True,
-    help="Memory of the chip that holds the weights.",
-)
+@memory_options()
 @click.option(
     "--revision", type=click.Choice(["1", "3"]), default="3", show_default=True, help="ESP32-P4 revision."
 )
@@ -45,8 +37,7 @@ from pienn.plan.plan import TARGETS, plan
 def run(
     source: Source,
     target: str,
-    memory: str,
-    weights_in: str,
+    memory: MemoryOptions,
     revision: str,
     input_file: Path,
     output_file: Path | None,
@@ -60,6 +51,7 @@ def run(
     \b
     pienn run model.pie --input images.npy --output scores.npy
     pienn run model.pie --target esp32p4 --memory esp32p4@360 --weights-in flash --input images.npy
+    pienn run model.pie --target esp32s3 --memory esp32s3@240 --sram 256K --input images.npy
     """
     graph = source.graph()
     arrays = read_arrays(input_file, graph.inputs)
@@ -70,7 +62,7 @@ def run(
         with Native(planned) as native:
             outputs = native.run(stored)
     else:
-        simulated = Simulated(planned, memory, weights_in, int(revision))
+        simulated = Simulated(planned, memory.model, memory.budget(), int(revision))
         outputs = simulated.run(stored)
     results = {port.name: to_torch(array, port.permutation) for port, array in zip(graph.outputs, outputs)}
     if output_file is not None:
@@ -90,7 +82,9 @@ def run(
         ],
     }
     if simulated is not None:
-        report |= {"memory": memory, "weights_in": weights_in, **figures(simulated, len(stored[0]))}
+        budget = memory.budget()
+        report |= {"memory": memory.model, "weights_in": budget.weights, "sram": budget.sram}
+        report |= figures(simulated, len(stored[0]))
     else:
         report["layers"] = [layer_row(LayerCycles(call), 1) for call in planned.calls]
     write_json(report, json_file)
@@ -98,6 +92,7 @@ def run(
         return
     if simulated is not None:
         print_table(simulated, len(stored[0]))
+        print("\n".join(describe_homes(simulated.plan)))
     else:
         print(f"{len(stored[0])} inputs, {planned.macs} MAC each, on the host in reference C")
     for port in graph.outputs:

@@ -6,16 +6,21 @@ import ctypes
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Any
 
 import numpy as np
 
 from pienn.codegen.native import reference_library
-from pienn.codegen.parameters import Parameters, parameters_of, settled
+from pienn.codegen.packed import Packed, pack, part_array
+from pienn.codegen.parameters import Parameters
 from pienn.codegen.structs import struct_bytes
+from pienn.commands.memory import memories
 from pienn.component import component_folder
 from pienn.isa.assembler import assemble
 from pienn.isa.object import Object
-from pienn.plan.plan import Call, Plan
+from pienn.plan.constants import Budget
+from pienn.plan.kernels import COPY
+from pienn.plan.plan import Call, Part, Plan, staging_storage
 from pienn.plan.views import View
 from pienn.sim.machine import Machine, Result
 from pienn.sim.memory_models import preset
@@ -44,6 +49,23 @@ class LayerCycles:
                 self.moved[memory] = self.moved.get(memory, 0) + moved
 
 
+@dataclass
+class _Step:
+    """One call in simulated memory; `runs` are functions with their arguments, none where the reference does it."""
+
+    parameters: Parameters
+    operands: list[int]
+    target: int
+    runs: list[tuple[str, list[int]]] = field(default_factory=list)
+
+
+def part_fields(kernel: str, fields: dict[str, Any], part: Part) -> dict[str, Any]:
+    """The fields of a call that computes some of its outputs."""
+    if kernel == "fully_connected_s8":
+        return fields | {"columns": part.channels}
+    return fields | {"y": fields["y"] | {"channels": part.channels}}
+
+
 @cache
 def kernel_object(target: str, kernel: str, revision: int) -> Object:
     """The assembled source of one kernel."""
@@ -51,15 +73,18 @@ def kernel_object(target: str, kernel: str, revision: int) -> Object:
     return assemble(folder / f"{kernel}.S", target, revision=revision, include=[folder])
 
 
-def linked_kernels(plan: Plan, revision: int = 3) -> dict[str, Object]:
+def linked_kernels(plan: Plan | Packed, revision: int = 3) -> dict[str, Object]:
     """The chip's kernels that a plan calls, each with the bodies that its calls list: what a firmware holds of them."""
+    packed = pack(plan)
     symbols: dict[str, set[str]] = {}
-    for call in plan.calls:
+    for call, parameters in zip(packed.plan.calls, packed.parameters):
         if call.version != "ref":
             own = symbols.setdefault(call.kernel.name, {f"pienn_{call.kernel.name}_{call.version}"})
-            own.update(parameters_of(plan.graph, call).bodies)
+            own.update(parameters.bodies)
+            if call.home.parts:
+                symbols.setdefault(COPY.name, {f"pienn_{COPY.name}_{call.version}"})
     return {
-        kernel: kernel_object(plan.target, kernel, revision).reached_from(symbols[kernel])
+        kernel: kernel_object(packed.plan.target, kernel, revision).reached_from(symbols[kernel])
         for kernel in sorted(symbols)
     }
 
@@ -72,37 +97,42 @@ def code_bytes(kernels: Iterable[Object]) -> int:
 class Simulated:
     """A plan loaded into a simulated chip.
 
-    memory: name of a memory model; weights: the memory that the constants lie in (`SRAM`, `flash`, `PSRAM`).
+    memory: name of a memory model; budget: where the constants lie, by default all in SRAM.
     """
 
     def __init__(
         self,
-        plan: Plan,
+        plan: Plan | Packed,
         memory: str = "ideal",
-        weights: str = "SRAM",
+        budget: Budget | None = None,
         revision: int = 3,
         checked: bool = True,
     ):
-        plan = settled(plan)
+        packed = pack(plan).placed(budget or Budget(memories(memory)))
+        plan = packed.plan
         self.plan, self.revision = plan, revision
         self.model = preset(memory)
         arguments = {} if checked else {"checks": 0}
         self.machine = Machine(plan.target, revision=revision, memory=memory, **arguments)  # pyright: ignore[reportArgumentType]
-        kernels = linked_kernels(plan, revision)
+        kernels = linked_kernels(packed, revision)
         for kernel in kernels.values():
             self.machine.load(kernel)
         self.code_bytes = code_bytes(kernels.values())
         self.layers = [LayerCycles(call) for call in plan.calls]
         self.constant_bytes = 0
-        self._addresses = self._allocate(weights)
-        self._parameters = [self._prepare(call, weights) for call in plan.calls]
+        self._addresses = self._allocate(budget.weights if budget else "SRAM")
+        self._steps = [
+            self._prepared(number, call, parameters)
+            for number, (call, parameters) in enumerate(zip(plan.calls, packed.parameters))
+        ]
 
     def _allocate(self, weights: str) -> dict[str, int]:
         """Addresses of inputs, outputs, constants and the arena's storages."""
         plan, machine = self.plan, self.machine
         addresses = {}
         # Surplus lanes and what is read ahead may hold anything: a pattern shows whether it reaches a result.
-        arena = machine.buffer(np.full(plan.arena.total + READ_AHEAD, POISON, np.int8), name="arena")
+        content = np.full(plan.arena.total + READ_AHEAD, POISON, np.int8)
+        arena = machine.buffer(content, name="arena", memory=plan.arena_memory)
         for storage, kind in plan.storages.items():
             if kind == "arena" and storage in plan.arena.offsets:
                 addresses[storage] = arena.address + plan.arena.offsets[storage]
@@ -123,23 +153,44 @@ class Simulated:
         padded = np.frombuffer(data + bytes(READ_AHEAD), np.uint8)
         return self.machine.buffer(padded, name=name, memory=memory, constant=True).address
 
-    def _prepare(self, call: Call, weights: str) -> tuple[Parameters, int]:
-        """The call's constants and parameter struct in simulated memory."""
-        parameters = parameters_of(self.plan.graph, call)
-        pointers = {}
-        if call.version != "ref":
-            pointers = {
-                name: self._constant(array, f"{call.op.layer} {name}", weights)
-                for name, array in parameters.arrays.items()
-            }
-            if parameters.bodies:
-                bodies = np.array([self.machine.address_of(body) for body in parameters.bodies], "<u4")
-                pointers["bodies"] = self._constant(bodies, f"{call.op.layer} bodies", weights)
-        data = struct_bytes(call.kernel.name, pointers, parameters.fields)
-        struct = np.frombuffer(data, np.uint8)
-        return parameters, self.machine.buffer(
-            struct, name=f"{call.op.layer} parameters", constant=True
-        ).address
+    def _prepared(self, number: int, call: Call, parameters: Parameters) -> _Step:
+        """The call's constants in simulated memory, and what runs it."""
+        target = self._addresses[call.writes.storage] if call.margins else self._address(call.writes)
+        operands = [self._address(view) for view in call.reads] or [0]
+        step = _Step(parameters, operands, target)
+        if call.version == "ref":
+            return step
+        layer = call.op.layer
+        pointers = {
+            name: self._constant(array, f"{layer} {name}", call.home.memory)
+            for name, array in parameters.arrays.items()
+        }
+        if parameters.bodies:
+            bodies = np.array([self.machine.address_of(body) for body in parameters.bodies], "<u4")
+            pointers["bodies"] = self._constant(bodies, f"{layer} bodies", call.home.memory)
+        kernel, version = call.kernel.name, call.version
+        if not call.home.parts:
+            struct = self._struct(kernel, pointers, parameters.fields, layer)
+            step.runs.append((f"pienn_{kernel}_{version}", [*operands, target, struct]))
+            return step
+        copied = part_array(parameters.arrays)
+        assert copied is not None
+        buffer = self._addresses[staging_storage(number)]
+        for part in call.home.parts:
+            copy = {"shape": [1, 1, 1, part.bytes], "x_strides": [0, 0, 0, 1], "y_strides": [0, 0, 0, 1]}
+            struct = self._struct(COPY.name, {}, copy, f"{layer} copy")
+            step.runs.append(
+                (f"pienn_{COPY.name}_{version}", [pointers[copied] + part.offset, buffer, struct])
+            )
+            fields = part_fields(kernel, parameters.fields, part)
+            struct = self._struct(kernel, pointers | {copied: buffer}, fields, layer)
+            step.runs.append((f"pienn_{kernel}_{version}", [*operands, target + part.first, struct]))
+        return step
+
+    def _struct(self, kernel: str, pointers: dict[str, int], fields: dict[str, Any], layer: str) -> int:
+        """A parameter struct in simulated memory."""
+        data = np.frombuffer(struct_bytes(kernel, pointers, fields), np.uint8)
+        return self.machine.buffer(data, name=f"{layer} parameters", constant=True).address
 
     def run(
         self, inputs: Sequence[np.ndarray], taps: dict[str, np.ndarray] | None = None
@@ -151,8 +202,8 @@ class Simulated:
         for index in range(len(inputs[0])):
             for number, array in enumerate(inputs):
                 self.machine.write(self._addresses[f"input:{number}"], np.ascontiguousarray(array[index]))
-            for layer, (parameters, struct) in zip(self.layers, self._parameters):
-                self._step(layer, parameters, struct)
+            for layer, step in zip(self.layers, self._steps):
+                self._step(layer, step)
                 if taps is not None and layer.call.margins is None:
                     tensor = self.plan.tensors[layer.call.op.result]
                     collected.setdefault(tensor.name, []).append(self._read(tensor.view))
@@ -169,14 +220,11 @@ class Simulated:
     def _address(self, view: View) -> int:
         return self._addresses[view.storage] + view.offset
 
-    def _step(self, layer: LayerCycles, parameters: Parameters, struct: int) -> None:
-        call = layer.call
-        target = self._addresses[call.writes.storage] if call.margins else self._address(call.writes)
-        operands = [self._address(view) for view in call.reads] or [0]
-        if call.version == "ref":
-            self._step_on_host(call, parameters, operands, target)
-            return
-        layer.add(self.machine.call(f"pienn_{call.kernel.name}_{call.version}", *operands, target, struct))
+    def _step(self, layer: LayerCycles, step: _Step) -> None:
+        if layer.call.version == "ref":
+            self._step_on_host(layer.call, step.parameters, step.operands, step.target)
+        for function, arguments in step.runs:
+            layer.add(self.machine.call(function, *arguments))
 
     def _step_on_host(self, call: Call, parameters: Parameters, operands: Sequence[int], target: int) -> None:
         """The reference layer on a host copy of the storages that the call touches; costs no simulated cycles."""

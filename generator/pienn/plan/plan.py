@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from xdsl.ir import SSAValue
@@ -44,12 +44,37 @@ class Tensor:
 
 
 @dataclass(frozen=True)
+class Part:
+    """Blocks of 16 outputs: `first` and `channels` of the result, `offset` and `bytes` of the constants."""
+
+    first: int
+    channels: int
+    offset: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where the constants of a call lie (`SRAM`, `flash`, `PSRAM`), why, and the predicted cycles that it saves.
+
+    parts: what is copied to SRAM and computed one after the other; empty where the kernel reads all constants in place.
+    """
+
+    memory: str = "SRAM"
+    bytes: int = 0
+    parts: tuple[Part, ...] = ()
+    why: str = ""
+    saved: int = 0
+
+
+@dataclass(frozen=True)
 class Call:
     """One kernel call; `op` is the op whose result it computes (a copy call: the op whose bytes it moves).
 
     version: the kernel's suffix, `ref` or the chip's own; `why` says what decided it.
     padded: the padding of the op's windows is in memory, and the first read view includes it.
     margins: of a halo call, what it writes around the image of `writes`.
+    home: of its constants; set by `plan.constants.with_homes`.
     """
 
     kernel: Kernel
@@ -61,6 +86,12 @@ class Call:
     version: str = "ref"
     padded: bool = False
     margins: Margins | None = None
+    home: Home = Home()
+
+
+def staging_storage(number: int) -> str:
+    """The storage of the arena that takes the parts of the constants of call `number`."""
+    return f"staged:{number}"
 
 
 @dataclass(frozen=True)
@@ -76,10 +107,17 @@ class Plan:
     """Storage name -> bytes."""
     copies_out: tuple[tuple[SSAValue, int], ...] = field(default=())
     """Values that reach a result only by a copy after the last call: (value, result number)."""
+    arena_memory: str = "SRAM"
 
     @property
     def macs(self) -> int:
         return sum(call.macs for call in self.calls)
+
+    @property
+    def sram_bytes(self) -> int:
+        """Arena and constants, as far as they lie in SRAM."""
+        resident = sum(call.home.bytes for call in self.calls if call.home.memory == "SRAM")
+        return resident + (self.arena.total if self.arena_memory == "SRAM" else 0)
 
     def address(self, view: View) -> tuple[str, int]:
         """('arena', byte offset) or (storage name, byte offset)."""
@@ -105,11 +143,28 @@ class Plan:
                     "alias": tensor.alias,
                 }
             )
+        for number, call in enumerate(self.calls):
+            if call.home.parts:
+                storage = staging_storage(number)
+                rows.append(
+                    {
+                        "name": storage,
+                        "bytes": self.sizes[storage],
+                        "memory": "arena",
+                        "offset": self.arena.offsets[storage],
+                        "shape": [self.sizes[storage]],
+                        "strides": [1],
+                        "first": number,
+                        "last": number,
+                        "alias": None,
+                    }
+                )
         return {
             "target": self.target,
             "arena_bytes": self.arena.total,
             "arena_lower_bound": self.arena.lower_bound,
             "arena_optimal": self.arena.optimal,
+            "arena_memory": self.arena_memory,
             "macs": self.macs,
             "tensors": rows,
             "calls": [
@@ -119,6 +174,7 @@ class Plan:
                     "layer": call.op.layer,
                     "macs": call.macs,
                     "why": call.why,
+                    "constants": asdict(call.home),
                 }
                 for call in self.calls
             ],
