@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies
 from random_graphs import random_graph, random_inputs
 
+from pienn.commands.places import as_exported
 from pienn.errors import PiennError
 from pienn.ir import file
 from pienn.ir.graph import Graph
 from pienn.ir.interpreter import run
-from pienn.passes.pipeline import DEFAULT, PASSES, apply, pipeline, stages
+from pienn.passes.pipeline import DEFAULT, OWN, PASSES, apply, pipeline, stages
+from pienn.plan.plan import TARGETS
 
 CHAINS = {
     "dead-code": None,
@@ -21,6 +25,16 @@ CHAINS = {
     "fuse-activation": ("conv2d", "add", "requantize", "requantize", "mul", "fully_connected", "matmul"),
     "absorb-padding": ("pad", "pad", "conv2d", "max_pool2d", "avg_pool2d"),
     "common-constants": ("conv2d", "lut", "softmax", "mul"),
+    "sort-channels": (
+        "conv2d",
+        "fully_connected",
+        "requantize",
+        "add",
+        "prelu",
+        "concat",
+        "avg_pool2d",
+        "mean",
+    ),
 }
 """For each pass the operations among which it finds work (None: all)."""
 
@@ -37,6 +51,7 @@ def same(graph: Graph, name: str, after: Graph, seed: int) -> int:
     ]
     for ours, theirs in zip(results, results_after):
         np.testing.assert_array_equal(ours, theirs, f"a result changed: random_graph({seed}), pass {name}")
+    taps, taps_after = as_exported(graph, taps), as_exported(after, taps_after)
     for layer in taps.keys() & taps_after.keys():
         np.testing.assert_array_equal(
             taps[layer], taps_after[layer], f"{layer} changed: random_graph({seed}), pass {name}"
@@ -60,9 +75,10 @@ def test_a_pass_keeps_every_bit(name: str, seed: int, operations: int) -> None:
 @given(seed=strategies.integers(0, 2**32 - 1), operations=strategies.integers(2, 14))
 def test_the_pipeline_keeps_every_bit(seed: int, operations: int) -> None:
     graph = random_graph(seed, operations, dead_code=seed % 2 == 0, on_constants=seed % 3 == 0)
-    for name, after in stages(graph, "host"):
-        same(graph, name, after, seed)
-    assert file.to_bytes(pipeline(graph, "host")) == file.to_bytes(after)
+    for target in TARGETS:
+        for name, after in stages(graph, target):
+            same(graph, name, after, seed)
+        assert file.to_bytes(pipeline(graph, target)) == file.to_bytes(after)
 
 
 @pytest.mark.parametrize("name", PASSES)
@@ -97,4 +113,4 @@ def test_the_pipeline_shortens_graphs() -> None:
 def test_unknown_passes_are_named() -> None:
     with pytest.raises(PiennError, match="'nonsense' is no pass; there are dead-code"):
         list(apply(random_graph(0, 1), ["nonsense"]))
-    assert set(DEFAULT) == set(PASSES)
+    assert {*DEFAULT, *chain.from_iterable(OWN.values())} == set(PASSES)

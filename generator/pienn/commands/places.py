@@ -63,7 +63,7 @@ def interpreter_place(name: str, graph: Graph) -> Place:
     def run(inputs: Sequence[np.ndarray]) -> Arrays:
         taps: Arrays = {}
         outputs = interpreter.run(graph, inputs, taps)
-        return taps | results_by_port(graph, outputs)
+        return as_exported(graph, taps) | results_by_port(graph, outputs)
 
     return Place(name, run)
 
@@ -72,7 +72,7 @@ def native_place(native: Native, plan: Plan) -> Place:
     def run(inputs: Sequence[np.ndarray]) -> Arrays:
         taps: Arrays = {}
         outputs = native.run(inputs, taps)
-        return taps | results_by_port(plan.graph, outputs)
+        return as_exported(plan.graph, taps) | results_by_port(plan.graph, outputs)
 
     return Place("c", run)
 
@@ -81,7 +81,7 @@ def simulated_place(target: str, simulated: Simulated) -> Place:
     def run(inputs: Sequence[np.ndarray]) -> Arrays:
         taps: Arrays = {}
         outputs = simulated.run(inputs, taps)
-        return taps | results_by_port(simulated.plan.graph, outputs)
+        return as_exported(simulated.plan.graph, taps) | results_by_port(simulated.plan.graph, outputs)
 
     return Place(target, run)
 
@@ -93,6 +93,16 @@ def torch_place(lowered: Any) -> Place:
         return lowered.run_oracle(inputs)
 
     return Place("torch", run)
+
+
+def as_exported(graph: Graph, taps: Arrays) -> Arrays:
+    """The same with the channels of sorted tensors back where the exported network has them."""
+    names = graph.value_names()
+    for op in graph.layers:
+        name = names[op.result]
+        if op.order and name in taps:
+            taps[name] = taps[name][..., np.argsort(op.order)]
+    return taps
 
 
 def results_by_port(graph: Graph, outputs: Sequence[np.ndarray]) -> Arrays:

@@ -29,7 +29,7 @@ from pienn.commands.progress import progress
 from pienn.commands.results import json_option, write_json
 from pienn.commands.simulated import Simulated
 from pienn.ir.graph import Graph
-from pienn.passes.pipeline import stages
+from pienn.passes.pipeline import OWN, apply, stages
 from pienn.plan.plan import TARGETS, plan
 
 DEFAULT_INPUTS = 16
@@ -92,8 +92,13 @@ def verify(
     planned = plan(final)
     with Native(planned) as native:
         places.append(native_place(native, planned))
-        chips = [target for target in targets if target != "host"]
-        places += [simulated_place(target, Simulated(plan(final, target))) for target in chips]
+        for target in targets:
+            if target == "host":
+                continue
+            tuned = final
+            for name, tuned in apply(final, OWN.get(target, ())):
+                places.append(interpreter_place(f"after {name}", tuned))
+            places.append(simulated_place(target, Simulated(plan(tuned, target))))
         difference, compared = compare(
             places,
             inputs,

@@ -37,6 +37,7 @@ from xdsl.irdl import (
     irdl_attr_definition,
     irdl_op_definition,
     operand_def,
+    opt_prop_def,
     prop_def,
     result_def,
     var_operand_def,
@@ -59,6 +60,7 @@ DEFAULTS: Mapping[str, Plain] = {
     "keep": False,
     "count_include_pad": False,
     "layer": "",
+    "order": (),
 }
 """What an attribute is where the text, or the caller of the builder, leaves it out."""
 
@@ -188,9 +190,10 @@ class PiennOp(IRDLOperation):
 
     result = result_def(TensorType)
     layer_attribute = prop_def(StringAttr, prop_name="layer")
+    order_attribute = opt_prop_def(DenseArrayBase, prop_name="order")
 
     ATTRIBUTES: ClassVar[tuple[str, ...]] = ()
-    """Names of the attributes besides `layer`, in the order of docs/SPEC.md."""
+    """Names of the attributes besides `layer` and `order`, in the order of docs/SPEC.md."""
 
     @classmethod
     def make(
@@ -201,17 +204,29 @@ class PiennOp(IRDLOperation):
     ) -> PiennOp:
         """An operation with plain attributes; those left out take their default, unknown raise TypeError."""
         names = (*cls.ATTRIBUTES, "layer")
+        order = attributes.pop("order", ())
         if unknown := sorted(set(attributes) - set(names)):
             raise TypeError(f"{cls.name} has no attribute {unknown[0]}")
         if missing := [name for name in names if name not in attributes and name not in DEFAULTS]:
             raise TypeError(f"{cls.name} needs the attribute {missing[0]}")
         properties = {name: to_attribute(attributes.get(name, DEFAULTS.get(name, 0))) for name in names}
-        return cls.create(operands=operands, result_types=[result_type], properties=properties)
+        op = cls.create(operands=operands, result_types=[result_type], properties=properties)
+        if order:
+            op.properties["order"] = to_attribute(order)
+        return op
 
     @property
     def parameters(self) -> dict[str, Plain]:
-        """All attributes besides `layer`, as Python values, in the order of docs/SPEC.md."""
+        """All attributes besides `layer` and `order`, as Python values, in the order of docs/SPEC.md."""
         return {name: to_plain(self.properties[name]) for name in self.ATTRIBUTES}
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """The exported network's element at each place of the result's last axis; empty where nothing has moved."""
+        order = to_plain(self.properties["order"]) if "order" in self.properties else ()
+        if not isinstance(order, tuple):
+            raise VerifyException("the order is not a list")
+        return order
 
     @property
     def layer(self) -> str:
@@ -225,7 +240,7 @@ class PiennOp(IRDLOperation):
 
     def attributes_text(self) -> str:
         """The attributes in assembly, without those at their default; empty where none is left."""
-        values = {name: to_plain(self.properties[name]) for name in (*self.ATTRIBUTES, "layer")}
+        values: dict[str, Plain] = {**self.parameters, "layer": self.layer, "order": self.order}
         shown = [f"{name} = {_text(value)}" for name, value in values.items() if value != DEFAULTS.get(name)]
         return "{" + ", ".join(shown) + "}" if shown else ""
 
@@ -255,7 +270,7 @@ class PiennOp(IRDLOperation):
                 if attributes:
                     parser.parse_punctuation(",")
                 name = parser.parse_identifier()
-                if name in attributes or name not in (*cls.ATTRIBUTES, "layer"):
+                if name in attributes or name not in (*cls.ATTRIBUTES, "layer", "order"):
                     parser.raise_error(f"{cls.name} has no attribute {name}, or has it twice")
                 parser.parse_punctuation("=")
                 attributes[name] = _parse_plain(parser)

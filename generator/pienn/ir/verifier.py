@@ -46,6 +46,8 @@ def verify(graph: Graph) -> None:
                 if op.layer in layers:
                     raise ValueError("another operation has this layer path")
                 layers.add(op.layer)
+                if op.order and sorted(op.order) != list(range(shape_of(op.result)[-1])):
+                    raise ValueError("the order is no permutation of the result's last axis")
                 check_operation(op, graph)
         except BROKEN as error:
             place = op.layer if PATH.fullmatch(op.layer) else "graph"

@@ -75,6 +75,8 @@ def rewrite_layers(graph: Graph, rule: Callable[[PiennOp, Graph], Replacement]) 
                 continue
             replacement = rule(op, graph)
             if isinstance(replacement, PiennOp):
+                if op.order:
+                    replacement.properties["order"] = dialect.to_attribute(op.order)
                 if not _accept(replacement, op, graph):
                     continue
                 replacement = replacement.result

@@ -15,6 +15,7 @@ from pienn.passes.fold_constants import FoldConstants
 from pienn.passes.fuse_activation import FuseActivation
 from pienn.passes.graph_pass import GraphPass, run_pass
 from pienn.passes.merge_requantize import MergeRequantize
+from pienn.passes.sort_channels import SortChannels
 
 PASSES: Mapping[str, type[GraphPass]] = {
     step.name: step
@@ -26,6 +27,7 @@ PASSES: Mapping[str, type[GraphPass]] = {
         FuseActivation,
         AbsorbPadding,
         CommonConstants,
+        SortChannels,
     )
 }
 
@@ -39,7 +41,10 @@ DEFAULT: Sequence[str] = (
     "eliminate-copies",
     "common-constants",
 )
-"""The pipeline of every target: what differs between targets is the plan's."""
+"""The pipeline of every target."""
+
+OWN: Mapping[str, Sequence[str]] = {"esp32s3": ("sort-channels",)}
+"""What follows for some."""
 
 
 def apply(graph: Graph, names: Sequence[str]) -> Iterator[tuple[str, Graph]]:
@@ -54,11 +59,10 @@ def apply(graph: Graph, names: Sequence[str]) -> Iterator[tuple[str, Graph]]:
 
 
 def stages(graph: Graph, target: str) -> Iterator[tuple[str, Graph]]:
-    """Name and graph after each pass of a target's default pipeline."""
-    del target  # all targets share one pipeline so far
-    return apply(graph, DEFAULT)
+    """Name and graph after each pass of a target's pipeline."""
+    return apply(graph, (*DEFAULT, *OWN.get(target, ())))
 
 
 def pipeline(graph: Graph, target: str) -> Graph:
-    """The graph after a target's default pipeline; the one given stays as it is."""
+    """The graph after a target's pipeline; the one given stays as it is."""
     return list(stages(graph, target))[-1][1]
