@@ -38,12 +38,13 @@
 #define FRAME_KERNEL_ROWS 64
 #define FRAME_SPAN 68         /* rows that a body computes: all, or one */
 #define FRAME_BORDER 72       /* of x, from the last pixel of a row to the next row */
-#define FRAME_Y_BORDER 76     /* the same of y */
-#define FRAME_Y_FIRST 80      /* as FRAME_Y_BORDER, 0 for the first row */
-#define FRAME_BORDER_LEFT 84  /* as FRAME_BORDER, 0 for the last row */
+#define FRAME_FIRST_PAIRS 76
+#define FRAME_PAIRS 80        /* of rows, by whether an even or an odd number of them is left */
 #define FRAME_Y_STEP 88       /* between pixels */
 #define FRAME_BODIES 92
-#define FRAME_BYTES 128
+#define FRAME_RETURN 96
+#define FRAME_SHIFT_STEP 100
+#define FRAME_BYTES 144
 
 /* QACC += x * weight; then x = vector at a2, which moves by `step` */
 .macro TAP x, weight, step
@@ -51,18 +52,18 @@
 .endm
 
 /* The step from tap `loaded` to the one that is walked next, forwards or backwards, and TAP with it. */
-.macro TAP_FORWARDS x, weight, width, taps, loaded
+.macro TAP_FORWARDS x, weight, width, taps, loaded, border
     .if (\loaded) == \taps - 1
-    TAP \x, \weight, a15
+    TAP \x, \weight, \border
     .elseif (\loaded) % \width == \width - 1
     TAP \x, \weight, a11
     .else
     TAP \x, \weight, a10
     .endif
 .endm
-.macro TAP_BACKWARDS x, weight, width, taps, loaded
+.macro TAP_BACKWARDS x, weight, width, taps, loaded, border
     .if (\loaded) == 0
-    TAP \x, \weight, a14
+    TAP \x, \weight, \border
     .elseif (\loaded) % \width == 0
     TAP \x, \weight, a13
     .else
@@ -72,7 +73,7 @@
 
 /* One MAC: tap number `tap` in walking order, of an input in q2 or q3 (`side` 0 or 1), with `weight`. It loads the
  * input of the tap after next, which may belong to the next pixel, walked the other way. */
-.macro WALK forwards, tap, side, weight, width, taps
+.macro WALK forwards, tap, side, weight, width, taps, border
     .if \tap + 2 < \taps
     .set ahead, \tap + 2
     .set same_way, 1
@@ -82,22 +83,22 @@
     .endif
     .if \forwards == same_way
     .if \side
-    TAP_FORWARDS q3, \weight, \width, \taps, ahead
+    TAP_FORWARDS q3, \weight, \width, \taps, ahead, \border
     .else
-    TAP_FORWARDS q2, \weight, \width, \taps, ahead
+    TAP_FORWARDS q2, \weight, \width, \taps, ahead, \border
     .endif
     .else
     .if \side
-    TAP_BACKWARDS q3, \weight, \width, \taps, (\taps - 1 - ahead)
+    TAP_BACKWARDS q3, \weight, \width, \taps, (\taps - 1 - ahead), \border
     .else
-    TAP_BACKWARDS q2, \weight, \width, \taps, (\taps - 1 - ahead)
+    TAP_BACKWARDS q2, \weight, \width, \taps, (\taps - 1 - ahead), \border
     .endif
     .endif
 .endm
 
-/* A pixel. Streamed weights are numbered by their tap, without the resident ones; number n lives in q0 or q1 as n is
+/* A pixel, from whose last tap `border` is the step to the next pixel. Streamed weights are numbered by their tap, without the resident ones; number n lives in q0 or q1 as n is
  * even or odd, and is loaded by its predecessor but one in walking order. `side` is kept for the next pixel. */
-.macro PIXEL forwards, width, taps, residents, clamp
+.macro PIXEL forwards, width, taps, residents, clamp, further, border
     LOAD_ACCUMULATORS a6
     .set first_resident, (\taps - \residents) / 2
     .set streamed, \taps - \residents
@@ -114,18 +115,18 @@
     .set number, tap - \residents
     .endif
     .if resident == 0
-    WALK \forwards, walked, side, q5, \width, \taps
+    WALK \forwards, walked, side, q5, \width, \taps, \border
     .elseif resident > 0 && resident < \residents
     .if resident == 1
-    WALK \forwards, walked, side, q6, \width, \taps
+    WALK \forwards, walked, side, q6, \width, \taps, \border
     .else
-    WALK \forwards, walked, side, q7, \width, \taps
+    WALK \forwards, walked, side, q7, \width, \taps, \border
     .endif
     .else
     .if number % 2
-    WALK \forwards, walked, side, q1, \width, \taps
+    WALK \forwards, walked, side, q1, \width, \taps, \border
     .else
-    WALK \forwards, walked, side, q0, \width, \taps
+    WALK \forwards, walked, side, q0, \width, \taps, \border
     .endif
     .if \forwards
     .if number + 2 < streamed
@@ -150,7 +151,24 @@
     .endr
     ee.vst.128.xp q4, a3, a8
     ee.srcmb.s8.qacc q4, a7, 0
+    .if \further
+    .set step, \further
+    .rept \further
+    ld.qr q6, a0, (-16 * step)
+    ee.srcmb.s8.qacc q5, a5, 0
+    ee.xorq q5, q5, q4
+    ee.andq q5, q5, q6
+    ee.xorq q4, q4, q5
+    .set step, step - 1
+    .endr
     .if \clamp == 1
+    ee.zero.q q6
+    ee.vmax.s8 q4, q4, q6
+    .endif
+    ld.qr q6, a6, 80
+    ld.qr q5, a6, 64
+    .endif
+    .if \clamp == 1 && \further == 0
     ee.vrelu.s8 q4, a5, a5
     .elseif \clamp == 2
     ee.vmax.s8 q4, q4, q6
@@ -165,94 +183,170 @@
     .endif
 .endm
 
-/* An image of two columns at least: all pixels follow each other, walked forwards and backwards in turn. At the end of
- * a row the step of x to the next pixel is another; the last pixel of all has a step of 0. What is stored for the first
- * pixel, the result before it, is overwritten: a8 is 0.
+/* An image of two columns at least: all pixels follow each other, walked forwards and backwards in turn, pairs in a
+ * loop whose ends are set once. The pair in which a row ends is another one, whose steps to the next pixel are a15 and
+ * a9: one of them, in rows of an odd number of columns in turn, is the step to the next row. Behind the last pixel of
+ * all it is 0, and so is the other: of an odd number of pixels the last pair has one too much.
  *
- * A row that begins forwards: a pixel, pairs; of an even number of columns then a pixel, so that all rows begin
- * forwards; of an odd number the second half of the last pair ends the row, and the next row begins backwards: pairs
- * and a pixel. `clamp` is 0 for none, 1 for a relu at 0, 2 for any. dilation_x = 1; y without gaps between its rows, or
- * an even number of columns, or one row. Slots per pixel: 2 * taps + 1, with relu 1 more, with clamp 4. */
-#define ROW_LEFT 256          /* in a5, whose low 8 bits are 0 */
-#define ROW_BIT 8
-#define TO_BE_SPLIT_BIT 8     /* in a7, of which the low bits are the shift: the last pair of the row ends it */
-#define TO_BE_SPLIT 256
-#define SPLIT_BIT 9           /* that pair is being computed */
-#define SPLIT 512
-.macro WALKED height, width, residents, clamp
+ * The first pair runs with a step of y of 0: what is stored for the pixel before the first is overwritten. `clamp` is 0
+ * for none, 1 for a relu at 0, 2 for any; `further`: steps to further shifts, for whose list a0 is used.
+ * dilation_x = 1; y without gaps between its rows, or one row. Slots per pixel: 2 * taps + 1, with relu 1 more, with
+ * clamp 4, with steps to further shifts 2 and 5 for each. Of a row: 14, and 3 more of an odd number of columns.
+ *
+ * a7 also holds, above the shift: */
+#define FIRST_BIT 6           /* the first pair is being computed */
+#define FIRST 64
+#define ODD_BIT 7             /* rows have an odd number of columns */
+#define ODD 128
+#define ROW_BIT 8             /* how many rows are left */
+#define ROW 256
+.macro WALKED height, width, residents, clamp, further
+    WALKED_OF \height, \width, \residents, \clamp, \further, \@
+.endm
+.macro PAIR width, taps, residents, clamp, further, middle, end
+    .set side, 0
+    PIXEL 1, \width, \taps, \residents, \clamp, \further, \middle
+    PIXEL 0, \width, \taps, \residents, \clamp, \further, \end
+.endm
+.macro WALKED_OF height, width, residents, clamp, further, id
+    l32i a4, a1, FRAME_RECORD
+    .if \further
+    s32i a0, a1, FRAME_RETURN
+    l32i a0, a4, RECORD_LIST
+    l16ui a5, a4, RECORD_SHIFT_STEP
+    add a0, a0, a4
+    addi a0, a0, (16 * \further)
+    s32i a5, a1, FRAME_SHIFT_STEP
+    .endif
+    l32i a7, a4, RECORD_SHIFT
+    l32i a5, a1, FRAME_SPAN
+    l32i a9, a1, FRAME_PIXELS
+    slli a8, a5, ROW_BIT
+    addi a7, a7, FIRST
+    add a7, a7, a8
+    /* pairs before that of a row's end, less one, for the first row less the first pair */
+    srli a8, a9, 1
+    addi a8, a8, -2
+    addi a10, a8, -1
+    s32i a8, a1, FRAME_PAIRS
+    s32i a8, a1, FRAME_PAIRS + 4
+    bbci a9, 0, .Leven\id
+    movi a11, ODD
+    extui a12, a5, 0, 1
+    or a7, a7, a11
+    addx4 a12, a12, a1
+    mov a10, a8
+    addi a8, a8, 1
+    s32i a8, a12, FRAME_PAIRS
+.Leven\id:
+    s32i a10, a1, FRAME_FIRST_PAIRS
     l32i a11, a1, FRAME_LINE
     l32i a10, a1, FRAME_TAP_STEP
-    l32i a4, a1, FRAME_RECORD
     movi a12, (\width - 1)
-    mull a12, a12, a10
     movi a13, RECORD_WEIGHTS
+    mull a12, a12, a10
     add a4, a4, a13
+    l32i a14, a1, FRAME_PIXEL_STEP
     sub a11, a11, a12
     neg a12, a10
     neg a13, a11
-    l32i a14, a1, FRAME_PIXEL_STEP
-    l32i a15, a1, FRAME_BORDER
-    s32i a15, a1, FRAME_BORDER_LEFT
-    l32i a5, a1, FRAME_SPAN
-    slli a5, a5, ROW_BIT
-    movi a15, 0
-    s32i a15, a1, FRAME_Y_FIRST
-    bnei a5, ROW_LEFT, .Lseveral\@
-    s32i a15, a1, FRAME_BORDER_LEFT
-.Lseveral\@:
     mov a15, a14
+    bnei a9, 2, .Lwide\id
+    l32i a14, a1, FRAME_BORDER
+    movi a8, 0
+    addi a5, a5, -1
+    moveqz a14, a8, a5          /* one row */
+.Lwide\id:
+    mov a9, a14
+    mov a14, a15
+    movi a8, .Lbegin\id
+    wsr.lbeg a8
+    movi a8, .Lend\id
+    wsr.lend a8
     ee.vld.128.xp q2, a2, a10
     ee.vld.128.ip q0, a4, PIE_BYTES
     ee.vld.128.xp q3, a2, a10
     ee.vld.128.ip q1, a4, PIE_BYTES
-    .set side, 0
-.Lforwards\@:
-    l32i a8, a1, FRAME_Y_FIRST
-    l32i a9, a1, FRAME_PIXELS
-    PIXEL 1, \width, (\height * \width), \residents, \clamp
-    l32i a8, a1, FRAME_Y_BORDER
-    bbci a9, 0, .Leven\@
-    addmi a7, a7, TO_BE_SPLIT
-    addi a9, a9, -1
-.Leven\@:
-    s32i a8, a1, FRAME_Y_FIRST
-    addi a9, a9, -2
-    l32i a8, a1, FRAME_Y_STEP
-    srli a9, a9, 1
-.Lpairs\@:
-    loopnez a9, .Lpair\@
-    PIXEL 0, \width, (\height * \width), \residents, \clamp
-    PIXEL 1, \width, (\height * \width), \residents, \clamp
-.Lpair\@:
-    bbsi a7, TO_BE_SPLIT_BIT, .Lsplit\@
-    l32i a14, a1, FRAME_BORDER_LEFT
-    PIXEL 0, \width, (\height * \width), \residents, \clamp
-    mov a14, a15
-    addmi a5, a5, -ROW_LEFT
-    beqz a5, .Lend\@
-    bnei a5, ROW_LEFT, .Lforwards\@
     movi a8, 0
-    s32i a8, a1, FRAME_BORDER_LEFT
-    j .Lforwards\@
-.Lsplit\@:
-    bbsi a7, SPLIT_BIT, .Lrow_end\@
-    l32i a15, a1, FRAME_BORDER_LEFT
-    movi a9, 1
-    addmi a7, a7, SPLIT
-    j .Lpairs\@
-.Lrow_end\@:
+    .if \further
+    l32i a5, a1, FRAME_SHIFT_STEP
+    .elseif \clamp == 1
+    movi a5, 0
+    .endif
+    j .Lrow_end\id
+.Lbegin\id:
+    PAIR \width, (\height * \width), \residents, \clamp, \further, a14, a14
+.Lend\id:
+.Lrow_end\id:
+    PAIR \width, (\height * \width), \residents, \clamp, \further, a15, a9
+    bbsi a7, FIRST_BIT, .Lfirst\id
+.Lnext_row\id:
+    addmi a7, a7, -ROW
+    srli a5, a7, ROW_BIT
+    beqz a5, .Ldone\id
+    beqi a5, 1, .Llast_row\id
+    bbci a7, ODD_BIT, .Lpairs\id
+    xor a15, a15, a9
+    xor a9, a15, a9
+    xor a15, a15, a9
+.Lpairs\id:
+    extui a5, a7, ROW_BIT, 1
+    addx4 a5, a5, a1
+    l32i a5, a5, FRAME_PAIRS
+.Lbegin_row\id:
+    bltz a5, .Lshort_row\id
+    wsr.lcount a5
+    isync
+    .if \further
+    l32i a5, a1, FRAME_SHIFT_STEP
+    .elseif \clamp == 1
+    movi a5, 0
+    .endif
+    j .Lbegin\id
+.Lshort_row\id:
+    .if \further
+    l32i a5, a1, FRAME_SHIFT_STEP
+    .elseif \clamp == 1
+    movi a5, 0
+    .endif
+    j .Lrow_end\id
+.Lfirst\id:
+    l32i a8, a1, FRAME_Y_STEP
+    l32i a5, a1, FRAME_PIXELS
+    add a3, a3, a8
+    bnei a5, 2, .Lfirst_row\id
+    addi a7, a7, -FIRST
+    j .Lnext_row\id
+.Lfirst_row\id:
+    l32i a9, a1, FRAME_BORDER
+    srli a5, a7, ROW_BIT
+    beqi a5, 1, .Llast_row\id
+    bbci a7, ODD_BIT, .Lfirst_pairs\id
+    mov a15, a9
+    mov a9, a14
+.Lfirst_pairs\id:
+    addi a7, a7, -FIRST
+    l32i a5, a1, FRAME_FIRST_PAIRS
+    j .Lbegin_row\id
+.Llast_row\id:
+    movi a9, 0
     mov a15, a14
-    addmi a7, a7, -(SPLIT + TO_BE_SPLIT)
-    addmi a5, a5, -ROW_LEFT
-    beqz a5, .Lend\@
-    l32i a9, a1, FRAME_PIXELS
-    srli a9, a9, 1
-    bnei a5, ROW_LEFT, .Lpairs\@
-    movi a8, 0
-    s32i a8, a1, FRAME_BORDER_LEFT
-    l32i a8, a1, FRAME_Y_STEP
-    j .Lpairs\@
-.Lend\@:
+    bbci a7, ODD_BIT, .Lset\id
+    l32i a5, a1, FRAME_SPAN
+    bbci a5, 0, .Lset\id
+    movi a15, 0
+.Lset\id:
+    bbsi a7, FIRST_BIT, .Lfirst_pairs\id
+    j .Lpairs\id
+.Ldone\id:
+    .if \further
+    l32i a0, a1, FRAME_RETURN
+    .endif
+    bbci a7, ODD_BIT, .Lstore\id
+    l32i a5, a1, FRAME_SPAN
+    bbci a5, 0, .Lstore\id
+    j .Lrow_done
+.Lstore\id:
     ee.vst.128.ip q4, a3, 0
     j .Lrow_done
 .endm
@@ -317,17 +411,27 @@
 BODY pienn_depthwise_conv2d_s8_s3_any_window
     ANY_WINDOW
 BODY pienn_depthwise_conv2d_s8_s3_nine_taps
-    WALKED 3, 3, 3, 0
+    WALKED 3, 3, 3, 0, 0
 BODY pienn_depthwise_conv2d_s8_s3_nine_taps_relu
-    WALKED 3, 3, 3, 1
+    WALKED 3, 3, 3, 1, 0
 BODY pienn_depthwise_conv2d_s8_s3_nine_taps_clamped
-    WALKED 3, 3, 1, 2
+    WALKED 3, 3, 1, 2, 0
 BODY pienn_depthwise_conv2d_s8_s3_taps_25
-    WALKED 5, 5, 3, 0
+    WALKED 5, 5, 3, 0, 0
 BODY pienn_depthwise_conv2d_s8_s3_taps_25_relu
-    WALKED 5, 5, 3, 1
+    WALKED 5, 5, 3, 1, 0
 BODY pienn_depthwise_conv2d_s8_s3_taps_25_clamped
-    WALKED 5, 5, 1, 2
+    WALKED 5, 5, 1, 2, 0
+BODY pienn_depthwise_conv2d_s8_s3_nine_taps_relu_2_shifts
+    WALKED 3, 3, 3, 1, 1
+BODY pienn_depthwise_conv2d_s8_s3_nine_taps_clamped_2_shifts
+    WALKED 3, 3, 1, 2, 1
+BODY pienn_depthwise_conv2d_s8_s3_nine_taps_clamped_3_shifts
+    WALKED 3, 3, 1, 2, 2
+BODY pienn_depthwise_conv2d_s8_s3_nine_taps_clamped_4_shifts
+    WALKED 3, 3, 1, 2, 3
+BODY pienn_depthwise_conv2d_s8_s3_taps_25_clamped_2_shifts
+    WALKED 5, 5, 1, 2, 1
 
     .text
 /* void pienn_depthwise_conv2d_s8_s3(const int8_t *x, int8_t *y, const pienn_depthwise_conv2d_s8_params *p)
@@ -377,10 +481,8 @@ FUNCTION pienn_depthwise_conv2d_s8_s3
     sub a14, a13, a14
     sub a11, a15, a11
     s32i a14, a1, FRAME_BORDER
-    s32i a11, a1, FRAME_Y_BORDER
-    /* One call of a body for all rows, unless an odd number of columns has gaps behind it. */
+    /* One call of a body for all rows, unless there are gaps behind them. */
     beq a11, a8, .Lblock
-    bbci a9, 0, .Lblock
     movi a12, 1
 .Lblock:
     /* a12 rows that the body may compute */

@@ -353,18 +353,25 @@ class DepthwiseBody(IntEnum):
     TAPS_25 = 4
     TAPS_25_RELU = 5
     TAPS_25_CLAMPED = 6
+    NINE_TAPS_RELU_2_SHIFTS = 7
+    NINE_TAPS_CLAMPED_2_SHIFTS = 8
+    NINE_TAPS_CLAMPED_3_SHIFTS = 9
+    NINE_TAPS_CLAMPED_4_SHIFTS = 10
+    TAPS_25_CLAMPED_2_SHIFTS = 11
 
 
 def depthwise_body(
-    kernel: tuple[int, int], width: int, dilation_x: int, clamp: tuple[int, int]
+    kernel: tuple[int, int], width: int, dilation_x: int, clamp: tuple[int, int], steps: int = 0
 ) -> DepthwiseBody:
-    """The body for blocks of one shift in one digit."""
-    if width == 1 or dilation_x > 1:
+    """The body for blocks in one digit, `steps` to further shifts."""
+    taps = {(3, 3): "NINE_TAPS", (5, 5): "TAPS_25"}.get(kernel)
+    if width == 1 or dilation_x > 1 or taps is None:
         return DepthwiseBody.ANY_WINDOW
-    variant = 0 if clamp == (-128, 127) else 1 if clamp == (0, 127) else 2
-    if kernel == (3, 3):
-        return DepthwiseBody(DepthwiseBody.NINE_TAPS + variant)
-    return DepthwiseBody(DepthwiseBody.TAPS_25 + variant) if kernel == (5, 5) else DepthwiseBody.ANY_WINDOW
+    variants = {(-128, 127): "", (0, 127): "_RELU"}
+    suffix = f"_{steps + 1}_SHIFTS" if steps else ""
+    names = [taps + variants.get(clamp, "_CLAMPED") + suffix, taps + "_CLAMPED" + suffix]
+    found = (DepthwiseBody.__members__.get(name) for name in names)
+    return next((body for body in found if body is not None), DepthwiseBody.ANY_WINDOW)
 
 
 def depthwise_blocks(
@@ -381,10 +388,11 @@ def depthwise_blocks(
     bodies: list[IntEnum] = []
     for index, block in enumerate(blocks_of(packed, x_range, clamp)):
         count = len(block.weights)
-        body = depthwise_body(kernel, width, dilation_x, clamp)
+        steps = len(further_shifts(block.shift)[2])
+        body = depthwise_body(kernel, width, dilation_x, clamp, steps)
         proof = qacc_proof.prove(block)
         back = qacc_proof.prove(replace(block, weights=block.weights[::-1]))
-        if proof is None or back is None or len(np.unique(block.shift)) > 1:
+        if proof is None or back is None:
             body = DepthwiseBody.ANY_WINDOW
         elif back.margin < proof.margin:
             proof = back
@@ -393,10 +401,10 @@ def depthwise_blocks(
             records.append(record(block, proof, _place(body, bodies), ahead=1))
         else:
             assert proof is not None
-            residents = 1 if clamp not in ((-128, 127), (0, 127)) else 3
+            residents = 1 if "CLAMPED" in body.name else 3
             first = (count - residents) // 2
             kept = range(first, first + residents)
             place = _place(body, bodies)
-            records.append(record(block, proof, place, kept, run=ALL_ROWS, first_register=1))
+            records.append(record(block, proof, place, kept, ALL_ROWS, first_register=1, several=True))
         chosen.append((body.name, proof))
     return Packed(np.concatenate(records), chosen, tuple(bodies))
