@@ -10,7 +10,6 @@ from checker_call import Chip, Network
 from checker_draw import BUILD, CORNER_EVERY, DATA, draw_case
 from disturbance import disturbed_call
 
-from pienn.isa.assembler import assemble
 from pienn.sim.machine import Machine
 
 CALLS = [(chip, kernel) for chip in CHIPS for kernel in chip_kernels(chip.target)]
@@ -91,38 +90,3 @@ def test_another_tasks_rounding_does_not_reach_results_of_revision_1(kernel: str
             continue  # run twice, it would read its own result
         check_case(Chip("esp32p4", 1), kernel, seed, Tally(), run)
     assert run.times
-
-
-EVERYWHERE = ("conv2d_s8", "copy_s8", "halo_s8", "fully_connected_s8")
-NETWORKS = {
-    "resnet8": (*EVERYWHERE, "add_s8", "mean_s8", "softmax_s8"),
-    "mobilenet": (*EVERYWHERE, "depthwise_conv2d_s8", "mean_s8", "softmax_s8"),
-    "keywords": (*EVERYWHERE, "depthwise_conv2d_s8", "avg_pool2d_s8", "softmax_s8"),
-    "autoencoder": ("copy_s8", "fully_connected_s8"),
-    "pooled": (*EVERYWHERE, "max_pool2d_s8", "lut_s8"),
-}
-"""Kernels that networks of a kind call."""
-
-
-def code_bytes(target: str, kernel: str) -> int:
-    """Code and constants of one kernel, as revision 3 on the ESP32-P4."""
-    folder = Chip(target).folder
-    return sum(section.size for section in assemble(folder / f"{kernel}.S", target).sections.values())
-
-
-@pytest.mark.parametrize("target", ["esp32p4", "esp32s3"])
-def test_all_kernels_of_a_chip_take_32_kilobytes_at_most(target: str) -> None:
-    sizes = {kernel: code_bytes(target, kernel) for kernel in chip_kernels(target)}
-    print(f"{target}: " + ", ".join(f"{kernel} {size}" for kernel, size in sizes.items()))
-    assert sum(sizes.values()) <= 32 * 1024
-
-
-@pytest.mark.xfail(reason="conv2d_s8 carries the bodies of all windows", strict=False)
-@pytest.mark.parametrize("target", ["esp32p4", "esp32s3"])
-@pytest.mark.parametrize("network", NETWORKS)
-def test_kernels_of_a_network_take_12_kilobytes_at_most(target: str, network: str) -> None:
-    sizes = {
-        kernel: code_bytes(target, kernel) for kernel in NETWORKS[network] if kernel in chip_kernels(target)
-    }
-    print(f"{target}, {network}: {sum(sizes.values())} bytes, {sizes}")
-    assert sum(sizes.values()) <= 12 * 1024
