@@ -1,7 +1,7 @@
 /* PIE-NN: int8 neural networks as static C.
  *
- * Generated networks include this file. It holds the layers (layers.h) and the border between real numbers
- * and int8 (docs/SPEC.md, 1.2): real = (q - zero_point) * 2^exponent.
+ * Generated networks include this file. It holds the layers (layers.h), the firmware's runtime (runtime.h),
+ * and the border between real numbers and int8 (docs/SPEC.md, 1.2): real = (q - zero_point) * 2^exponent.
  */
 #ifndef PIENN_PIENN_H
 #define PIENN_PIENN_H
@@ -9,6 +9,20 @@
 #include <string.h>
 
 #include "pienn/layers.h"
+#include "pienn/runtime.h"
+
+/* Builds that look at networks call by call. */
+#if defined(PIENN_PROFILE) || defined(PIENN_TAP)
+#define PIENN_WATCHED
+#include "pienn/watch.h"
+#endif
+
+/* What generated networks begin with. */
+#ifdef PIENN_CHECKS
+#define PIENN_CHECK_CALLER(network, arena) pienn_check_caller(network, arena)
+#else
+#define PIENN_CHECK_CALLER(network, arena) ((void)0)
+#endif
 
 /* 2^exponent, -126 <= exponent <= 127, without a table and without libm. */
 static inline float pienn_power_of_two(int32_t exponent) {

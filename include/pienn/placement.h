@@ -28,6 +28,15 @@
 #endif
 #endif
 
+/* Before the arena that <name>_run brings, where the plan leaves its memory to the build. */
+#ifndef PIENN_ARENA_PLACE
+#if defined(CONFIG_PIENN_ARENA_PSRAM)
+#define PIENN_ARENA_PLACE PIENN_IN_PSRAM
+#else
+#define PIENN_ARENA_PLACE
+#endif
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif

@@ -11,6 +11,11 @@ import time
 from pathlib import Path
 
 import pytest
+from component_project import small_graph
+
+from pienn.codegen.generate import generate
+from pienn.component import component_folder
+from pienn.plan.plan import plan
 
 HEADER = "include/pienn/runtime.h"
 WARNINGS = ["-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
@@ -179,3 +184,16 @@ def test_kconfig_offers_what_the_target_can_do(
     values = json.loads(result.read_text())
     expected = CONFIGURATIONS[target, given]
     assert {name: values.get(name, False) for name in expected} == expected
+
+
+@pytest.mark.parametrize(("options", "section"), [([], "b"), (["-DCONFIG_PIENN_ARENA_PSRAM"], ".psram")])
+def test_static_arenas_lie_where_kconfig_says(tmp_path: Path, tool, options: list[str], section: str) -> None:
+    generate(plan(small_graph(1, 3)), tmp_path, "net")
+    place = '-DPIENN_IN_PSRAM=__attribute__((section(".psram")))'
+    command = [tool("gcc"), "-std=c11", *options, place, f"-I{tmp_path}", *includes(component_folder()), "-c"]
+    subprocess.run([*command, str(tmp_path / "net.c"), "-o", str(tmp_path / "net.o")], check=True)
+    shown = subprocess.run(
+        [tool("objdump"), "-t", str(tmp_path / "net.o")], capture_output=True, text=True
+    ).stdout
+    (line,) = [line for line in shown.splitlines() if re.search(r"\barena\.\d+$", line)]
+    assert section in line.split()[2]

@@ -18,9 +18,10 @@ import numpy as np
 
 from pienn.codegen.names import Namer, identifier, model_identifier
 from pienn.codegen.packed import Packed, pack, part_array
-from pienn.codegen.parameters import Parameters
+from pienn.codegen.parameters import Parameters, shadow_arrays
 from pienn.ir.graph import Port
 from pienn.plan.plan import Call, Part, Plan, staging_storage
+from pienn.plan.shadow import SHADOW, with_shadow
 from pienn.plan.views import View
 from pienn.version import VERSION
 
@@ -78,6 +79,14 @@ class Parts:
 
 
 @dataclass
+class Reference:
+    """Of a call that the reference computes too: that call, and the comparison of both results, in C."""
+
+    call: str
+    comparison: str
+
+
+@dataclass
 class Layer:
     """One call as the template prints it."""
 
@@ -90,8 +99,9 @@ class Layer:
     result: str
     struct: list[str]
     bodies: tuple[str, ...]
-    tap: dict[str, Any] | None
+    row: str
     parts: Parts | None = None
+    reference: Reference | None = None
 
 
 @dataclass
@@ -127,16 +137,26 @@ class Model:
         return sorted({body for layer in self.layers for body in layer.bodies})
 
     @property
+    def shadow(self) -> bool:
+        """Whether the reference computes everything too."""
+        return SHADOW in self.plan.arena.offsets
+
+    @property
     def weight_bytes(self) -> int:
         return sum(constant.array.nbytes for constant in self.constants)
 
 
 def generate(
-    plan: Plan | Packed, folder: Path | str, name: str | None = None, arena: str = "static", source: str = ""
+    plan: Plan | Packed,
+    folder: Path | str,
+    name: str | None = None,
+    arena: str = "static",
+    source: str = "",
+    shadow: bool = False,
 ) -> list[Path]:
     """Write the C files of a plan into `folder` and return their paths; see `describe` and `write`."""
     packed = pack(plan)
-    return write(describe(packed, name or identifier(packed.plan.graph.name), arena, source), folder)
+    return write(describe(packed, name or identifier(packed.plan.graph.name), arena, source, shadow), folder)
 
 
 def write(model: Model, folder: Path | str) -> list[Path]:
@@ -170,17 +190,20 @@ def _environment() -> jinja2.Environment:
     )
 
 
-def describe(plan: Plan | Packed, name: str, arena: str = "static", source: str = "") -> Model:
+def describe(
+    plan: Plan | Packed, name: str, arena: str = "static", source: str = "", shadow: bool = False
+) -> Model:
     """Name everything and turn calls into text.
 
     arena: 'static' adds `<name>_run`, which brings its own arena; 'caller' leaves only `<name>_run_in`.
     source: a line for the files' head that says what they were made from.
+    shadow: the reference computes beside every kernel of the chip, and both results are compared.
     Raises PiennError for a name that is no C identifier.
     """
     packed = pack(plan)
-    plan = packed.plan
+    plan = with_shadow(packed.plan) if shadow else packed.plan
     model = Model(model_identifier(name), plan, arena, source=source)
-    namer = Namer(("arena", "memory", "tap", "context", name))
+    namer = Namer(("arena", "memory", "tap", "context", "watch", "cycles", "difference", name))
     graph = plan.graph
     model.inputs = [_port(port, namer(port.name)) for port in graph.inputs]
     model.outputs = [_port(port, namer(port.name)) for port in graph.outputs]
@@ -255,6 +278,7 @@ def _name_buffers(model: Model, namer: Namer, pointers: dict[str, str]) -> None:
         for number, call in enumerate(plan.calls)
         if call.home.parts
     }
+    names[SHADOW] = "by_reference"
     for storage, offset in plan.arena.offsets.items():
         pointers[storage] = namer(names[storage])
         model.buffers.append({"identifier": pointers[storage], "offset": offset})
@@ -282,17 +306,15 @@ def _layer(
     if parameters.bodies:
         struct.append(f".bodies = {own}_bodies")
     struct += [f".{name} = {_value(value)}" for name, value in parameters.fields.items()]
-    tensor = model.plan.tensors[call.op.result]
-    tapped = None
-    if not _is_part(call):
-        tapped = {
-            "name": tensor.name,
-            "rank": len(tensor.view.shape),
-            "shape": ", ".join(map(str, tensor.view.shape)),
-            "strides": ", ".join(map(str, tensor.view.strides)),
-        }
     function = f"pienn_{call.kernel.name}" + _explicit_version(model.plan, call)
     operands = ["NULL"] if call.margins else [_address(view, pointers) for view in call.reads]
+    result = pointers[call.writes.storage] if call.margins else _address(call.writes, pointers)
+    reference = None
+    if model.shadow and call.version != "ref":
+        for name, array in shadow_arrays(model.plan.graph, call, parameters).items():
+            constant = constants.add(own, name, array, f"{call.op.layer or own} {name}, for the reference")
+            struct.append(f".{name} = {constant.pointer}")
+        reference = _reference(call, number, own, operands, result, pointers[SHADOW])
     parts = None
     if call.home.parts:
         parts = _parts(call, parameters, function)
@@ -305,11 +327,37 @@ def _layer(
         call.kernel.name,
         function,
         operands,
-        pointers[call.writes.storage] if call.margins else _address(call.writes, pointers),
+        result,
         struct,
         parameters.bodies,
-        tapped,
+        _row(model.plan, call, own),
         parts,
+        reference,
+    )
+
+
+def _row(plan: Plan, call: Call, own: str) -> str:
+    """The call's pienn_layer of include/pienn/watch.h."""
+    tensor = plan.tensors[call.op.result]
+    view, name = (call.writes, "NULL") if _is_part(call) else (tensor.view, f'"{tensor.name}"')
+    op = "halo" if call.margins else call.op.short_name
+    shape, strides = (", ".join(map(str, sizes)) for sizes in (view.shape, view.strides))
+    return (
+        f'{{"{call.op.layer or own}", {name}, "{op}", "{call.kernel.name}_{call.version}", {call.macs}, '
+        f"{len(view.shape)}, {{{shape}}}, {{{strides}}}}}"
+    )
+
+
+def _reference(
+    call: Call, number: int, own: str, operands: list[str], result: str, by_reference: str
+) -> Reference:
+    """The same call of the reference into the second output."""
+    compare, extra = "pienn_watch_compare", ""
+    if call.margins:
+        compare, extra = "pienn_watch_compare_border", f", &{own}_params"
+    return Reference(
+        f"pienn_{call.kernel.name}_ref({', '.join([*operands, by_reference])}, &{own}_params)",
+        f"{compare}(watch, {number}, {result}, {by_reference}{extra})",
     )
 
 

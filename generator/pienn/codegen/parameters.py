@@ -15,6 +15,7 @@ import numpy as np
 
 from pienn.codegen import packing
 from pienn.codegen.chip_packing import chip_parameters, s3_packed
+from pienn.errors import PiennError
 from pienn.ir.dialect import PiennOp, encoding_of
 from pienn.ir.graph import Graph
 from pienn.plan.plan import Call
@@ -42,6 +43,22 @@ def parameters_of(graph: Graph, call: Call) -> Parameters:
         return given
     struct = chip_parameters(call.version, call.kernel.name, given.arrays, given.fields, _range(call))
     return Parameters(*struct)
+
+
+def shadow_arrays(graph: Graph, call: Call, parameters: Parameters) -> dict[str, np.ndarray]:
+    """The constants that the reference reads of a struct besides those of the chip's kernel, `parameters`.
+
+    Raises PiennError where one struct cannot serve both, because they want different values in one field.
+    """
+    given = BY_KERNEL[call.kernel.name](graph, call)
+    shared = given.arrays.keys() & parameters.arrays.keys()
+    if given.fields != parameters.fields or any(
+        not np.array_equal(given.arrays[name], parameters.arrays[name]) for name in shared
+    ):
+        raise PiennError(
+            f"{call.op.layer}: {call.kernel.name}_{call.version} cannot be checked while it runs"
+        )
+    return {name: array for name, array in given.arrays.items() if name not in shared}
 
 
 def qacc_proofs(graph: Graph, call: Call) -> list[tuple[str, Proof]]:

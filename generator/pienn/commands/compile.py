@@ -14,6 +14,7 @@ from pienn.commands.depfile import write_depfile
 from pienn.commands.memory import MemoryOptions, describe_homes, memory_options
 from pienn.commands.models import Source, source_options
 from pienn.commands.results import json_option, write_json
+from pienn.errors import PiennError
 from pienn.passes.pipeline import pipeline
 from pienn.plan.plan import TARGETS, Plan, plan
 
@@ -42,6 +43,11 @@ from pienn.plan.plan import TARGETS, Plan, plan
 )
 @memory_options(model=None)
 @click.option(
+    "--shadow",
+    is_flag=True,
+    help="Run the reference beside every assembly kernel and report the first difference.",
+)
+@click.option(
     "--depfile", type=click.Path(path_type=Path), help="Write what the C was made from, for make and ninja."
 )
 @json_option
@@ -52,6 +58,7 @@ def compile(  # the command's name
     name: str | None,
     arena: str,
     simd: bool,
+    shadow: bool,
     memory: MemoryOptions,
     depfile: Path | None,
     json_file: str | None,
@@ -63,6 +70,10 @@ def compile(  # the command's name
     pienn compile model.pie --target esp32s3 --sram 256K -o generated
     pienn compile model.pt --factory model:build --calibration inputs.npz --target host -o generated --name kws
     """
+    if shadow and (target == "host" or not simd):
+        raise PiennError(
+            "--shadow checks a chip's assembly: give --target esp32p4 or esp32s3, and not --no-simd"
+        )
     graph = source.graph()
     packed = pack(plan(pipeline(graph, target), target, simd))
     if target != "host":
@@ -70,7 +81,7 @@ def compile(  # the command's name
     name = name or identifier(source.stem)
     digest = str(graph.meta.get("content", ""))[:16]
     origin = f" from {source.file_name}" + (f" (content {digest})" if digest else "")
-    model = describe(packed, name, arena, origin)
+    model = describe(packed, name, arena, origin, shadow)
     files = write(model, folder)
     if depfile is not None:
         product = next(path for path in files if path.name == f"{name}.c")
