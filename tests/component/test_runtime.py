@@ -186,7 +186,7 @@ def test_kconfig_offers_what_the_target_can_do(
     assert {name: values.get(name, False) for name in expected} == expected
 
 
-@pytest.mark.parametrize(("options", "section"), [([], "b"), (["-DCONFIG_PIENN_ARENA_PSRAM"], ".psram")])
+@pytest.mark.parametrize(("options", "section"), [([], ".bss"), (["-DCONFIG_PIENN_ARENA_PSRAM"], ".psram")])
 def test_static_arenas_lie_where_kconfig_says(tmp_path: Path, tool, options: list[str], section: str) -> None:
     generate(plan(small_graph(1, 3)), tmp_path, "net")
     place = '-DPIENN_IN_PSRAM=__attribute__((section(".psram")))'
@@ -196,4 +196,4 @@ def test_static_arenas_lie_where_kconfig_says(tmp_path: Path, tool, options: lis
         [tool("objdump"), "-t", str(tmp_path / "net.o")], capture_output=True, text=True
     ).stdout
     (line,) = [line for line in shown.splitlines() if re.search(r"\barena\.\d+$", line)]
-    assert section in line.split()[2]
+    assert line.split()[3] == section
