@@ -124,6 +124,14 @@ def test_assembly_for_a_component_built_without_it_is_refused(component: Path, t
     assert "choose PIE assembly in menuconfig under PIE-NN" in line
 
 
+def test_two_models_of_one_name_in_a_firmware_are_refused(component: Path, tmp_path: Path, tool) -> None:
+    write_model(tmp_path / "other.pie", 2)
+    other = ")\nadd_library(part other.c)\ntarget_add_model(part other.pie NAME model"
+    done, *_ = configure(tmp_path, component, tool("cmake"), "esp32p4", "PIE", other)
+    (line,) = errors(done.stderr)
+    assert f"{tmp_path}/model.pie is called model already: give another name with NAME" in line
+
+
 # target, whether PIE is chosen by default
 DEFAULTS = {"esp32p4": True, "esp32s3": True, "esp32c6": False, "linux": False}
 

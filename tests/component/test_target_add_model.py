@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -97,6 +99,8 @@ def test_builds_are_right_and_do_nothing_needless(
 
     assert project.build("--target", "clean").returncode == 0
     assert not (generated / "first.h").exists()
+    assert project.steps()["generated"] == 3
+    assert project.steps() == NOTHING
 
 
 @pytest.fixture
@@ -128,7 +132,7 @@ def interpreter_without_packages(folder: Path) -> Path:
 
 # call -> what its one line of complaint says
 MISTAKES = {
-    "target_add_model(user gone.pie)": "gone.pie: no such model file",
+    "target_add_model(user gone.pie)": "gone.pie: no such model file: make it with `pienn export`",
     "target_add_model(user main.c)": "main.c: a model is a .pie, .pt2 or .pt file",
     "target_add_model(later model.pie)": "there is no target later yet: call target_add_model after it is made",
     "target_add_model(user model.pie COLOUR red)": "does not know 'COLOUR;red'",
@@ -139,7 +143,13 @@ MISTAKES = {
     "target_add_model(user model.pie ARENA HEAP)": "ARENA is STATIC or CALLER, not HEAP",
     "target_add_model(user model.pie PYTHON /no/python)": "/no/python: cannot be run",
     "target_add_model(user model.pie PYTHON ${CMAKE_SOURCE_DIR}/bare\\ python)": "-m pip install 'click>=8.1'",
-    "target_add_model(user weights.pt PYTHON ${CMAKE_SOURCE_DIR}/bare\\ python)": "'torch==2.13.*'",
+    "target_add_model(user weights.pt FACTORY a:b PYTHON ${CMAKE_SOURCE_DIR}/bare\\ python)": "'torch==2.13.*'",
+    "target_add_model(user weights.pt2 PYTHON ${CMAKE_SOURCE_DIR}/bare\\ python)": "or export a .pie file",
+    "target_add_model(user weights.pt)": "weights.pt holds weights only: name the function that builds the module with",
+    "target_add_model(user weights.pt2 CALIBRATION gone.npz)": "gone.npz: no such file of calibration inputs",
+    "target_add_model(user model.pie FACTORY a:b)": "quantised already: FACTORY is for .pt and .pt2 files",
+    "target_add_model(user model.pie INPUT_SHAPE 3 six 5)": "INPUT_SHAPE is made of sizes, such as 1 28 28",
+    "target_add_model(user model.pie SRAM 64K)": "SRAM is a number of bytes, not 64K",
 }
 
 
@@ -148,7 +158,8 @@ def test_mistakes_stop_the_configuration_with_one_line_at_the_call(
     project: Project, component: Path, call: str
 ) -> None:
     interpreter_without_packages(project.folder)
-    (project.folder / "weights.pt").write_bytes(b"")
+    for name in ("weights.pt", "weights.pt2"):
+        (project.folder / name).write_bytes(b"")
     place = add(project, component, call)
     done = project.configure()
     assert done.returncode != 0
@@ -161,6 +172,78 @@ def test_two_models_of_one_name_in_a_target_are_refused(project: Project, compon
     done = project.configure()
     (line,) = errors(done.stderr)
     assert "target user has a model model already: give another name with NAME" in line
+
+
+@pytest.mark.parametrize("generator", ["Ninja", "Unix Makefiles"])
+def test_a_call_regenerates_when_its_arguments_change_and_not_when_it_moves(
+    project: Project, component: Path, generator: str
+) -> None:
+    project.generator = generator
+    (project.folder / "side.txt").write_text("1")
+    target = ["--target", "pienn-user-model"]
+
+    def runs(call: str) -> tuple[int, int]:
+        """Generator runs in the build after the call was changed, and in the one after that."""
+        add(project, component, call)
+        first, second = project.build(*target), project.build(*target)
+        assert first.returncode == second.returncode == 0, first.stdout + first.stderr
+        return first.stdout.count("PIE-NN: compiling "), second.stdout.count("PIE-NN: compiling ")
+
+    add(project, component, "target_add_model(user model.pie DEPENDS side.txt)")
+    assert project.configure().returncode == 0
+    assert runs("target_add_model(user model.pie DEPENDS side.txt)") == (1, 0)
+    assert runs("\n\n# moved\ntarget_add_model(user model.pie DEPENDS side.txt)") == (0, 0)
+    assert runs("target_add_model(user model.pie DEPENDS side.txt ARENA CALLER)") == (1, 0)
+    assert "model_run(" not in (project.build_folder / "pienn/user/model/model.h").read_text()
+    os.utime(project.folder / "side.txt")
+    assert runs("target_add_model(user model.pie DEPENDS side.txt ARENA CALLER)") == (1, 0)
+
+
+def test_a_summary_of_three_lines_is_printed(project: Project, component: Path) -> None:
+    add(project, component, "target_add_model(user model.pie)")
+    assert project.configure().returncode == 0
+    printed = project.build("--target", "pienn-user-model").stdout.splitlines()
+    assert [line.split(":")[0] for line in printed if not line.startswith("[")] == [
+        "model",
+        "arena",
+        "written",
+    ]
+
+
+def test_the_input_shape_is_checked(project: Project, component: Path) -> None:
+    add(project, component, "target_add_model(user model.pie INPUT_SHAPE 3 6 5)")
+    assert project.configure().returncode == 0
+    assert project.steps()["generated"] == 1
+    place = add(project, component, "target_add_model(user model.pie INPUT_SHAPE 3 5 6)")
+    done = project.build()
+    (line,) = errors(done.stdout + done.stderr)
+    assert line.startswith(place) and "takes 3x6x5, but the input shape asked for is 3x5x6" in line
+
+
+def test_a_report_can_be_built(project: Project, component: Path) -> None:
+    add(project, component, "target_add_model(user model.pie)\ntarget_add_model(user model.pie NAME second)")
+    assert project.configure().returncode == 0
+    done = project.build("--target", "second-report")
+    assert done.returncode == 0, done.stdout + done.stderr
+    page = project.build_folder / "second-report.html"
+    assert "classifier" in page.read_text() and str(page) in done.stdout
+    assert not (project.build_folder / "model-report.html").exists()
+
+
+def test_a_difference_stops_the_build_with_one_line_at_the_call(project: Project, component: Path) -> None:
+    """The reference is changed where verification compiles it, in a copy of the component."""
+    copy = project.folder / "broken component"
+    shutil.copytree(component, copy)
+    source = copy / "src_ref" / "fully_connected_s8.c"
+    text = source.read_text()
+    assert text.count("+=") >= 1
+    source.write_text(text.replace("+=", "-=", 1))
+    place = add(project, copy, "target_add_model(user model.pie VERIFY)")
+    assert project.configure().returncode == 0
+    done = project.build("--target", "pienn-user-model")
+    (line,) = errors(done.stdout + done.stderr)
+    assert line.startswith(place) and "pienn verify model.pie: the check failed, see above" in line
+    assert re.search("^DIFFERENT: .*classifier", done.stdout, re.MULTILINE), done.stdout
 
 
 def test_verify_compares_when_the_model_is_regenerated(project: Project, component: Path) -> None:

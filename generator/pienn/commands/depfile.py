@@ -24,7 +24,12 @@ def write_depfile(depfile: Path, product: Path, inputs: Iterable[Path | None]) -
 
     Missing inputs (None) are left out. Paths are absolute. The file appears whole or not at all.
     """
-    files = {os.path.abspath(path) for path in inputs if path is not None} | set(sources())
+    write_rule(depfile, product, [*(path for path in inputs if path is not None), *sources()])
+
+
+def write_rule(depfile: Path, product: Path, inputs: Iterable[Path | str]) -> None:
+    """Write the rule that `product` depends on `inputs`, and on nothing else."""
+    files = {os.path.abspath(path) for path in inputs}
     lines = [f"{escape(os.path.abspath(product))}:", *(f"  {escape(file)}" for file in sorted(files))]
     partial = depfile.with_name(depfile.name + ".partial")
     partial.write_text(" \\\n".join(lines) + "\n", newline="\n")
@@ -32,10 +37,16 @@ def write_depfile(depfile: Path, product: Path, inputs: Iterable[Path | None]) -
 
 
 def sources() -> list[str]:
-    """The files behind the modules loaded so far, installed packages aside, the templates and the kernel list."""
+    """The files behind the modules loaded so far, the templates and the kernel list."""
+    templates = map(str, (PACKAGE / "codegen" / "templates").iterdir())
+    kernels = str(component_folder() / "include" / "pienn" / "kernels.inc")
+    return sorted({*loaded_sources(), *templates, kernels})
+
+
+def loaded_sources() -> list[str]:
+    """The files behind the modules loaded so far: the generator's and the user's, not those of installed packages."""
     library = sysconfig.get_path("stdlib")
-    found = [str(component_folder() / "include" / "pienn" / "kernels.inc")]
-    found += map(str, (PACKAGE / "codegen" / "templates").iterdir())
+    found = []
     for module in list(sys.modules.values()):
         path = getattr(module, "__file__", None)
         if path is None or not path.endswith(".py") or path.startswith(library) or not os.path.isfile(path):

@@ -18,34 +18,37 @@ from pienn.frontend.recipe import Progress, no_progress
 def load_quantized(
     model: Path | None,
     factory: str | None,
-    weights: Path | None,
+    weight_file: Path | None,
     calibration: Path | None,
     random: int | None,
     seed: int = 0,
+    input_shapes: Sequence[Sequence[int]] = (),
     progress: Progress = no_progress,
     **options: object,
 ) -> QuantizedModel:
     """A quantised model from a `.pt2` file, or from a factory with optional weights.
 
-    `model` is a `.pt2` file, or, with a factory, a state dict (then `weights` is None). A float model needs
-    `calibration` (an `.npz`, see `calibration.read_inputs`) or `random` inputs. Raises `PiennError`.
+    `model` is a `.pt2` file, or, with a factory, a state dict (then `weight_file` is None). A float model needs
+    `calibration` (an `.npz`, see `calibration.read_inputs`) or `random` inputs. `input_shapes` (without batch axis)
+    are what the caller believes of the inputs; the model's own must be equal. Raises `PiennError`.
     """
     if factory is None and model is not None and model.suffix == ".pt2":
-        if weights is not None:
-            raise PiennError(f"--weights {weights}: {model} holds its own weights")
-        return _from_pt2(model, calibration, random, seed, progress, options)
+        if weight_file is not None:
+            raise PiennError(f"--weights {weight_file}: {model} holds its own weights")
+        return _from_pt2(model, calibration, random, seed, input_shapes, progress, options)
     if factory is None:
         assert model is not None
         _refuse_without_factory(model)
     assert factory is not None
-    if model is not None and weights is not None:
-        raise PiennError(f"{model} and --weights {weights}: name the weights once")
+    if model is not None and weight_file is not None:
+        raise PiennError(f"{model} and --weights {weight_file}: name the weights once")
     source = checkpoint.load_factory(factory)
-    if (weights or model) is not None:
-        checkpoint.load_weights(source.module, weights or model)  # type: ignore[arg-type]
+    if (weight_file or model) is not None:
+        checkpoint.load_weights(source.module, weight_file or model)  # type: ignore[arg-type]
     place = f"--factory {factory}"
-    inputs = _inputs(source.shapes, calibration, random, seed, place)
-    name = identifier((weights or model).stem if weights or model else factory.rpartition(":")[2])  # type: ignore[union-attr]
+    shapes = _agreed(source.shapes, input_shapes, place)
+    inputs = _inputs(shapes, calibration, random, seed, place)
+    name = identifier((weight_file or model).stem if weight_file or model else factory.rpartition(":")[2])  # type: ignore[union-attr]
     return quantize(source.module, inputs, name=name, progress=progress, **options)  # type: ignore[arg-type]
 
 
@@ -59,6 +62,18 @@ def _refuse_without_factory(model: Path) -> None:
     raise PiennError(
         f"{model}: holds weights only; name the code that builds the module with --factory module:function"
     )
+
+
+def _agreed(
+    own: Sequence[Sequence[int]] | None, asked: Sequence[Sequence[int]], place: str
+) -> Sequence[Sequence[int]] | None:
+    """The shapes of the inputs: the model's own, which must be those asked for, if any are."""
+    if own is None:
+        return asked or None
+    if asked and [tuple(shape) for shape in own] != [tuple(shape) for shape in asked]:
+        takes, wanted = (" ".join("x".join(map(str, shape)) for shape in shapes) for shapes in (own, asked))
+        raise PiennError(f"{place}: takes {takes}, but the input shape asked for is {wanted}")
+    return own
 
 
 def _inputs(
@@ -79,7 +94,10 @@ def _inputs(
             f"{place}: a float model needs inputs to calibrate with: --calibration X.npz or --random N"
         )
     if shapes is None:
-        raise PiennError(f"{place}: --random needs the input shape; let the factory return (module, shape)")
+        raise PiennError(
+            f"{place}: --random needs the input shape: name it with --input-shape, or let the factory "
+            "return (module, shape)"
+        )
     return random_inputs(shapes, random, seed)
 
 
@@ -88,10 +106,12 @@ def _from_pt2(
     calibration: Path | None,
     random: int | None,
     seed: int,
+    input_shapes: Sequence[Sequence[int]],
     progress: Progress,
     options: dict[str, object],
 ) -> QuantizedModel:
     program = pt2.load(path)
+    _agreed(program.shapes, input_shapes, str(path))
     if program.quantised:
         example = tuple(torch.zeros(1, *shape) for shape in program.shapes)
         return QuantizedModel(freeze(program.module, example), None, None, identifier(path.stem))
