@@ -70,12 +70,13 @@ static inline void pienn_watch_start(pienn_watch *watch) {
 
 /* Behind each call: `result` is where it has written. */
 static inline void pienn_watch_done(pienn_watch *watch, int32_t call, const int8_t *result) {
-    const pienn_layer *layer = &watch->network->layers[call];
 #ifdef PIENN_PROFILE
     if (watch->cycles) {
         watch->cycles[call] += pienn_cycles() - watch->started;
     }
 #endif
+#ifdef PIENN_TAP
+    const pienn_layer *layer = &watch->network->layers[call];
     if (watch->tap && layer->tensor) {
         pienn_tapped tapped;
         tapped.name = layer->tensor;
@@ -88,6 +89,8 @@ static inline void pienn_watch_done(pienn_watch *watch, int32_t call, const int8
         }
         watch->tap(watch->context, &tapped);
     }
+#endif
+    (void)call, (void)result;
     pienn_watch_start(watch);
 }
 
