@@ -20,6 +20,8 @@ from pienn.plan.qacc_proof import CARRY_FACTORS, Block, Proof
 RESIDENT = 4  # vectors
 HEADER_WORDS = 12
 ADDRESS_BYTES = 4
+SHIFT_BYTE = 8  # where the shift lies
+SEVERAL_SHIFTS = 32  # more in the shift of fully_connected_s8's blocks that have several
 MOST_FURTHER_SHIFTS = 6  # of bodies that unroll their steps
 LANE_BITS = 20
 
@@ -335,7 +337,10 @@ def fully_connected_blocks(
         filled = replace(block, weights=np.pad(block.weights, ((0, run - depth), (0, 0))))
         choices = (np.arange(run) < count for count in range(LANES, run + 1, LANES))
         proof = proved(filled, choices, index)
-        records.append(record(filled, proof, run=run, high_run=round(proof.fraction * run)))
+        packed_block = record(filled, proof, run=run, high_run=round(proof.fraction * run), several=True)
+        if len(further_shifts(block.shift)[2]) and proof.mode != "two digits":
+            packed_block[SHIFT_BYTE] += SEVERAL_SHIFTS
+        records.append(packed_block)
         chosen.append(("FULLY_CONNECTED", proof))
     return Packed(np.concatenate(records), chosen)
 
