@@ -16,17 +16,20 @@ import numpy as np
 from pienn.codegen import packing_esp32p4 as p4
 from pienn.codegen import packing_esp32s3 as s3
 from pienn.codegen.packing import Filter
+from pienn.plan.qacc_proof import Proof
 
 Arrays = dict[str, np.ndarray]
 Fields = dict[str, Any]
 
 
 class Struct(NamedTuple):
-    """What a call's struct holds; `bodies` is the list that its records name offsets in."""
+    """What a call's struct holds; `bodies` is the list that its records name offsets in, `proofs` are (body, proof) of
+    each block of 16 outputs on the ESP32-S3."""
 
     arrays: Arrays
     fields: Fields
     bodies: tuple[str, ...] = ()
+    proofs: tuple[tuple[str, Proof], ...] = ()
 
 
 Rule = Callable[[Arrays, Fields, tuple[int, int]], Struct]
@@ -83,7 +86,9 @@ def _s3_records(kernel: str) -> Rule:
     def rule(arrays: Arrays, fields: Fields, x_range: tuple[int, int]) -> Struct:
         packed = s3_packed(kernel, arrays, fields, x_range)
         assert packed is not None
-        return Struct({"blocks": packed.blocks}, fields, body_symbols("s3", kernel, packed.bodies))
+        return Struct(
+            {"blocks": packed.blocks}, fields, body_symbols("s3", kernel, packed.bodies), tuple(packed.chosen)
+        )
 
     return rule
 

@@ -6,6 +6,7 @@ call to the reference, and where a layer's constants are kept depends on their s
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -46,10 +47,30 @@ def pack(plan: Plan | Packed) -> Packed:
 def _settled(graph: Graph, call: Call) -> tuple[Call, Parameters]:
     if call.version != "ref":
         try:
-            return call, parameters_of(graph, call)
+            parameters = parameters_of(graph, call)
         except PiennError as error:
             call = replace(call, version="ref", why=f"reference: {error}")
+        else:
+            return replace(call, choices=tuple(_choices(call, parameters))), parameters
     return call, parameters_of(graph, call)
+
+
+def _choices(call: Call, parameters: Parameters) -> Iterator[str]:
+    """What was chosen for a call of a chip's kernel, in words."""
+    prefix = f"pienn_{call.kernel.name}_{call.version}_"
+    if parameters.bodies:
+        yield "body " + ", ".join(body.removeprefix(prefix) for body in parameters.bodies)
+    proofs = [proof for _, proof in parameters.proofs]
+    plain = [proof.margin for proof in proofs if proof.mode == "QACC"]
+    if plain:
+        yield f"QACC in {len(plain)} of {len(proofs)} blocks, margin {min(plain):.1f} bits"
+    harmless = sum(proof.mode == "harmless saturation" for proof in proofs)
+    if harmless:
+        yield f"harmless saturation in {harmless} of {len(proofs)} blocks"
+    fractions = [proof.fraction for proof in proofs if proof.mode == "two digits"]
+    if fractions:
+        mean = sum(fractions) / len(fractions)
+        yield f"two digits in {len(fractions)} of {len(proofs)} blocks, f = {mean:.2f}"
 
 
 def part_array(arrays: dict[str, np.ndarray]) -> str | None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from pienn.codegen import packing
-from pienn.codegen.chip_packing import chip_parameters, s3_packed
+from pienn.codegen.chip_packing import chip_parameters
 from pienn.errors import PiennError
 from pienn.ir.dialect import PiennOp, encoding_of
 from pienn.ir.graph import Graph
@@ -29,11 +29,13 @@ LOWEST, HIGHEST = -128, 127
 @dataclass(frozen=True)
 class Parameters:
     """`arrays` are the pointer fields in the order of the struct, `fields` the words; both by C name. `bodies` are the
-    symbols of the list that the pointer of that name points to; none where the kernel is of one piece."""
+    symbols of the list that the pointer of that name points to; none where the kernel is of one piece. `proofs`:
+    (body, proof) of each block of 16 outputs on the ESP32-S3."""
 
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     fields: dict[str, Any] = field(default_factory=dict)
     bodies: tuple[str, ...] = ()
+    proofs: tuple[tuple[str, Proof], ...] = ()
 
 
 def parameters_of(graph: Graph, call: Call) -> Parameters:
@@ -59,15 +61,6 @@ def shadow_arrays(graph: Graph, call: Call, parameters: Parameters) -> dict[str,
             f"{call.op.layer}: {call.kernel.name}_{call.version} cannot be checked while it runs"
         )
     return {name: array for name, array in given.arrays.items() if name not in shared}
-
-
-def qacc_proofs(graph: Graph, call: Call) -> list[tuple[str, Proof]]:
-    """(body, proof) of each block of 16 outputs of a call on the ESP32-S3; empty for kernels that need no proof."""
-    if call.version != "s3":
-        return []
-    given = BY_KERNEL[call.kernel.name](graph, call)
-    packed = s3_packed(call.kernel.name, given.arrays, given.fields, _range(call))
-    return packed.chosen if packed else []
 
 
 def _range(call: Call) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
@@ -28,7 +29,8 @@ def layer_row(layer: LayerCycles, inputs: int) -> dict[str, Any]:
         "macs": call.macs,
         "cycles": None if layer.cycles is None else layer.cycles // inputs,
         "moved": {memory: size // inputs for memory, size in layer.moved.items()},
-        "why": call.why,
+        "why": call.reason,
+        "constants": asdict(call.home),
     }
 
 

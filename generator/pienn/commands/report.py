@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from pienn.codegen.packed import pack
 from pienn.commands.arrays import random_stored
 from pienn.commands.cycles import figures
 from pienn.commands.memory import MemoryOptions, memory_options
@@ -45,17 +46,17 @@ def report(
     pienn report model.pie --target esp32s3 --memory esp32s3@240 --weights-in flash -o report.html
     """
     graph = source.graph()
-    planned, cost, setting = plan(pipeline(graph, target), target), None, "reference C on the host"
+    packed, cost, setting = pack(plan(pipeline(graph, target), target)), None, "reference C on the host"
     if target != "host":
         budget = memory.budget()
-        simulated = Simulated(planned, memory.model, budget, int(revision))
+        simulated = Simulated(packed, memory.model, budget, int(revision))
         simulated.run(random_stored(graph, 1, source.seed))
-        planned, cost = simulated.plan, figures(simulated, 1)
+        packed, cost = simulated.packed, figures(simulated, 1)
         chip = f"ESP32-P4 revision {revision}" if target == "esp32p4" else "ESP32-S3"
         setting = f"{chip}, memory model {memory.model}, weights in {budget.weights}"
         if budget.sram is not None:
             setting += f" but for what fits {budget.sram} bytes of SRAM"
-    described = describe(planned, source.file_name, cost, setting)
+    described = describe(packed, source.file_name, cost, setting)
     partial = output.with_name(output.name + ".partial")
     # A name may hold what UTF-8 cannot say.
     partial.write_text(render(described), encoding="utf-8", errors="replace")

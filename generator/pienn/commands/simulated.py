@@ -109,7 +109,7 @@ class Simulated:
         checked: bool = True,
     ):
         packed = pack(plan).placed(budget or Budget(memories(memory)))
-        plan = packed.plan
+        plan, self.packed = packed.plan, packed
         self.plan, self.revision = plan, revision
         self.model = preset(memory)
         arguments = {} if checked else {"checks": 0}

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from pienn.ir.dialect import encoding_of, shape_of
 from pienn.plan.assignment import Assignment
 from pienn.plan.kernel_list import read_kernels
-from pienn.plan.kernels import HALO
-from pienn.plan.layout import LANES, WINDOWED, Margins, needed_margins, whole_vectors
+from pienn.plan.kernels import COPY, HALO
+from pienn.plan.layout import LANES, WINDOWED, Margins, needed_margins, reads_packed_pixels, whole_vectors
 from pienn.plan.views import View
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def chip_calls(calls: Iterable[Call], target: str, assignment: Assignment, simd:
         if not margins.empty and call.writes.storage not in surrounded:
             surrounded.add(call.writes.storage)
             yield _versioned(_halo(call, margins, assignment), chosen)
-        yield _versioned(_widened(_padded(call, assignment)), chosen)
+        yield _versioned(_widened(_padded(call, assignment), assignment), chosen)
 
 
 def _halo(call: Call, margins: Margins, assignment: Assignment) -> Call:
@@ -76,7 +76,7 @@ def _padded(call: Call, assignment: Assignment) -> Call:
     return replace(call, reads=(window, *call.reads[1:]), padded=True)
 
 
-def _widened(call: Call) -> Call:
+def _widened(call: Call, assignment: Assignment) -> Call:
     """Elementwise calls over whole vectors: the surplus lanes of a pixel are computed too, they belong to it."""
     if call.kernel.name not in ELEMENTWISE:
         return call
@@ -85,6 +85,10 @@ def _widened(call: Call) -> Call:
     channels = whole_vectors(shape[-1])
     if any(view.shape != shape for view in views):
         return call
+    if all(_fills_its_storage(view, assignment) for view in views):
+        size = (whole_vectors(call.writes.bytes),)
+        wide = [View(view.storage, 0, size, (1,)) for view in views]
+        return replace(call, reads=tuple(wide[:-1]), writes=wide[-1])
     if len(shape) == 3:
         if any(shape[0] * shape[1] > 1 and view.strides[1] != channels for view in views):
             return call
@@ -92,6 +96,12 @@ def _widened(call: Call) -> Call:
         return call
     wide = [View(view.storage, view.offset, (*shape[:-1], channels), view.strides) for view in views]
     return replace(call, reads=tuple(wide[:-1]), writes=wide[-1])
+
+
+def _fills_its_storage(view: View, assignment: Assignment) -> bool:
+    """Whether a view is a block without gaps that has its storage for itself, up to whole vectors."""
+    alone = view.offset == 0 and assignment.sizes[view.storage] == whole_vectors(view.bytes)
+    return alone and view.contiguous and assignment.kinds[view.storage] == "arena"
 
 
 def _versioned(call: Call, chosen: Mapping[str, str]) -> Call:
@@ -103,7 +113,17 @@ def _versioned(call: Call, chosen: Mapping[str, str]) -> Call:
     reason = refusal(call, version)
     if reason is not None:
         return replace(call, why=f"reference: {reason}")
-    return replace(call, version=version, why=call.why if call.margins else "the chip's kernel")
+    return replace(call, version=version, why=_reason(call))
+
+
+def _reason(call: Call) -> str:
+    """What decided over a call of the chip's kernel."""
+    if call.margins or call.kernel is COPY:
+        return call.why
+    if call.op.short_name == "conv2d" and call.reads[0].strides[1] % LANES:
+        return "pixels packed along the row"
+    margins = needed_margins(call.op, shape_of(call.op.operands[0])) if call.padded else None
+    return "padding in memory" if margins is not None and not margins.empty else "the chip's kernel"
 
 
 def refusal(call: Call, version: str) -> str | None:
@@ -129,7 +149,7 @@ def refusal(call: Call, version: str) -> str | None:
             return "rows that are not whole vectors"
         return _unserved_shifts(call) or _unaligned(images)
     vectors = (call.reads[0], call.writes) if name == "fully_connected_s8" else ()
-    if any(len(view.shape) > 1 and view.shape[-1] % LANES for view in vectors):
+    if any(prod(view.shape[:-1]) > 1 and view.shape[-1] % LANES for view in vectors):
         return "rows that are not whole vectors"
     if name == "mean_s8":
         if call.kernel.reads != "image":
@@ -138,31 +158,14 @@ def refusal(call: Call, version: str) -> str | None:
     return None
 
 
-# First layers that a chip's conv2d_s8 has a body for: (height, or 0 for any even one, and width of the window,
-# channels, stride_x).
-FIRST_LAYERS: dict[str, tuple[tuple[int, int, int, int], ...]] = {
-    "p4": ((3, 3, 3, 1), (3, 3, 3, 2), (0, 4, 1, 2), (0, 2, 2, 1)),
-}
-"""The ESP32-S3 has a body for all of them."""
-
-
 def _unserved_first_layer(call: Call, version: str) -> str | None:
     """Few channels without gaps between the pixels: the window must be one of the unrolled ones."""
-    view, parameters = call.reads[0], call.op.parameters
-    height, width = shape_of(call.op.operands[1])[1:3]
-    strides: Any = parameters["strides"]
-    dilation: Any = parameters["dilation"]
-    channels = view.shape[2]
-    if view.offset % LANES or view.strides[0] % LANES or view.strides[1] != channels or dilation[1] != 1:
+    view, channels = call.reads[0], call.reads[0].shape[2]
+    if view.offset % LANES or view.strides[0] % LANES or view.strides[1] != channels:
         return "an image that does not begin at whole vectors"
-    if version not in FIRST_LAYERS:
-        return None
-    for known in FIRST_LAYERS[version]:
-        if known[0] in (height, height % 2) and known[1:] == (width, channels, strides[1]):
-            return None
-    return (
-        f"few channels: a window of {height}x{width} over {channels} in steps of {strides[1]} is not unrolled"
-    )
+    if not reads_packed_pixels(call.op, {"p4": "esp32p4", "s3": "esp32s3"}[version]):
+        return f"few channels: this window over {channels} is not unrolled"
+    return None
 
 
 LARGEST_FACTOR_SHIFT = 6  # 2^6 is an int8

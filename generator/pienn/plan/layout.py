@@ -20,7 +20,16 @@ from pienn.plan.views import View, row_major
 LANES = 16
 FEW_CHANNELS = 4  # at most: a window's row is shorter than a vector per tap would be
 WINDOWED = ("conv2d", "max_pool2d", "avg_pool2d")
+IMAGES = (*WINDOWED, "resize_nearest")
+"""Ops whose kernels want images in whole vectors."""
 LOWEST = -128  # what a maximum ignores
+
+# First layers that a chip's conv2d_s8 has a body for: (height, or 0 for any even one, and width of the window,
+# channels, stride_x).
+FIRST_LAYERS: dict[str, tuple[tuple[int, int, int, int], ...]] = {
+    "esp32p4": ((3, 3, 3, 1), (3, 3, 3, 2), (0, 4, 1, 2), (0, 2, 2, 1)),
+}
+"""The ESP32-S3 has a body for all of them."""
 
 
 def whole_vectors(elements: int) -> int:
@@ -130,27 +139,63 @@ def readers(value: SSAValue) -> Iterator[PiennOp]:
             yield use.operation
 
 
-def chip_layouts(graph: Graph) -> dict[SSAValue, Layout]:
+def chip_layouts(graph: Graph, target: str) -> dict[SSAValue, Layout]:
     """A layout for every activation that an op computes."""
-    return {op.result: _chip_layout(op) for op in graph.layers}
+    return {op.result: _chip_layout(op, target) for op in graph.layers}
 
 
-def _chip_layout(op: PiennOp) -> Layout:
+def reads_packed_pixels(op: PiennOp, target: str) -> bool:
+    """Whether an op is a convolution that a chip computes from an image of few channels without gaps along its rows."""
+    if op.short_name != "conv2d" or op.parameters["groups"] != 1:
+        return False
+    strides, dilation = op.parameters["strides"], op.parameters["dilation"]
+    assert isinstance(strides, tuple) and isinstance(dilation, tuple)
+    height, width, channels = shape_of(op.operands[1])[1:]
+    if channels > FEW_CHANNELS or dilation[1] != 1:
+        return False
+    return target not in FIRST_LAYERS or any(
+        known[0] in (height, height % 2) and known[1:] == (width, channels, strides[1])
+        for known in FIRST_LAYERS[target]
+    )
+
+
+def _chip_layout(op: PiennOp, target: str) -> Layout:
+    layout = wanted_layout(op, target)
+    return (
+        layout
+        if not (writer_needs_dense(op, layout) or readers_that_need_dense(op, layout))
+        else Layout(layout.shape)
+    )
+
+
+def writer_needs_dense(op: PiennOp, layout: Layout) -> bool:
+    """Whether the kernel of an op cannot write its result in this layout."""
+    return op.short_name not in VIEWS and not addresses(kernel_of(op).writes, layout.view(""))
+
+
+def readers_that_need_dense(op: PiennOp, layout: Layout) -> list[PiennOp]:
+    """The readers whose kernels cannot read the result of an op in this layout."""
+    view = layout.view("")
+    return [
+        reader
+        for reader in readers(op.result)
+        if reader.short_name not in VIEWS and not addresses(kernel_of(reader).reads, view)
+    ]
+
+
+def wanted_layout(op: PiennOp, target: str) -> Layout:
+    """How an op's result lies best for those of its readers that have windows."""
     shape = shape_of(op.result)
     found = list(readers(op.result))
     only_reshaped = found and all(reader.short_name == "reshape" for reader in found)
     if len(shape) != 3 or (op.short_name == "slice" and only_reshaped):
         return Layout(shape)
-    few = shape[2] <= FEW_CHANNELS and all(
-        reader.short_name == "conv2d" and reader.parameters["groups"] == 1 for reader in found
+    few = (
+        op.short_name not in IMAGES and found and all(reads_packed_pixels(reader, target) for reader in found)
     )
     layout = Layout(shape, shape[2] if few else whole_vectors(shape[2]))
     for reader in found:
         margins = needed_margins(reader, shape) or Margins()
         if layout.margins.empty or margins.empty or layout.margins.value == margins.value:
             layout = replace(layout, margins=layout.margins.joined(margins))
-    view = layout.view("")
-    reachable = op.short_name in VIEWS or addresses(kernel_of(op).writes, view)
-    for reader in found:
-        reachable &= reader.short_name in VIEWS or addresses(kernel_of(reader).reads, view)
-    return layout if reachable else Layout(shape)
+    return layout

@@ -21,7 +21,7 @@ from pienn.ir.dialect import (
 )
 from pienn.ir.graph import Graph
 from pienn.plan.assignment import Assignment, concat_parts, slice_view
-from pienn.plan.borders import stage_borders
+from pienn.plan.borders import copy_reason, stage_borders
 from pienn.plan.chips import chip_calls
 from pienn.plan.kernels import COPY, VIEWS, Kernel, kernel_of, macs_of
 from pienn.plan.layout import Margins, chip_layouts
@@ -74,7 +74,7 @@ class Call:
     version: the kernel's suffix, `ref` or the chip's own; `why` says what decided it.
     padded: the padding of the op's windows is in memory, and the first read view includes it.
     margins: of a halo call, what it writes around the image of `writes`.
-    home: of its constants; set by `plan.constants.with_homes`.
+    choices: what packing the constants decided, in words; home: of its constants, from `plan.constants.with_homes`.
     """
 
     kernel: Kernel
@@ -86,7 +86,14 @@ class Call:
     version: str = "ref"
     padded: bool = False
     margins: Margins | None = None
+    choices: tuple[str, ...] = ()
     home: Home = Home()
+
+    @property
+    def reason(self) -> str:
+        """All that was chosen for the call, and why."""
+        constants = (f"constants {self.home.why}",) if self.home.why else ()
+        return "; ".join((self.why, *self.choices, *constants))
 
 
 def staging_storage(number: int) -> str:
@@ -173,7 +180,7 @@ class Plan:
                     "version": call.version,
                     "layer": call.op.layer,
                     "macs": call.macs,
-                    "why": call.why,
+                    "why": call.reason,
                     "constants": asdict(call.home),
                 }
                 for call in self.calls
@@ -190,8 +197,8 @@ def plan(graph: Graph, target: str = "host", simd: bool = True) -> Plan:
         raise PiennError(f"unknown target {target!r}: one of {', '.join(TARGETS)}")
     layouts = None
     if target != "host":
-        graph = stage_borders(graph)
-        layouts = chip_layouts(graph)
+        graph = stage_borders(graph, target)
+        layouts = chip_layouts(graph, target)
     ops = graph.ops
     arguments = [port.value for port in graph.inputs]
     results = [port.value for port in graph.outputs]
@@ -234,7 +241,8 @@ def _calls(ops: list[PiennOp], views: Mapping[SSAValue, View]):
         elif isinstance(op, SliceOp):
             source = slice_view(op, views[op.x])
             if source != result:
-                yield Call(COPY, op, (source,), result, "a consumer cannot read with strides")
+                why = copy_reason(op) or "a consumer cannot read with strides"
+                yield Call(COPY, op, (source,), result, why)
         elif isinstance(op, ReshapeOp):
             source = views[op.x]
             if not (source.contiguous and source.reshaped(result.shape) == result):

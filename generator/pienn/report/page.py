@@ -13,12 +13,12 @@ from typing import Any
 import jinja2
 from xdsl.ir import SSAValue
 
-from pienn.codegen.parameters import parameters_of, qacc_proofs
+from pienn.codegen.packed import Packed, pack
 from pienn.ir.dialect import ConstantOp, PiennOp, encoding_of, is_activation, shape_of
 from pienn.ir.graph import Port
 from pienn.plan.issue_bound import issue_bound
 from pienn.plan.kernels import is_depthwise
-from pienn.plan.plan import Call, Plan
+from pienn.plan.plan import Call, Plan, staging_storage
 from pienn.report import drawing
 from pienn.version import VERSION
 
@@ -40,14 +40,18 @@ def family_of(op: PiennOp) -> str:
     return next((name for name, members in FAMILIES.items() if op.short_name in members), MOVING)
 
 
-def describe(plan: Plan, source: str, figures: Mapping[str, Any] | None, setting: str) -> dict[str, Any]:
+def describe(
+    planned: Plan | Packed, source: str, figures: Mapping[str, Any] | None, setting: str
+) -> dict[str, Any]:
     """The report of a plan.
 
     source: the model file's name. figures: what one simulated input cost, as `pienn run --json` has it, None on the
     host. setting: where that was simulated, in words. The plan must be the one that ran: its calls are those of
     `figures["layers"]`.
     """
-    calls = _calls(plan, figures)
+    packed = pack(planned)
+    plan = packed.plan
+    calls = _calls(packed, figures)
     layers = _layers(plan, calls)
     storages = _storages(plan)
     return {
@@ -97,12 +101,12 @@ def render(report: Mapping[str, Any]) -> str:
 # ---- Calls and layers ----
 
 
-def _calls(plan: Plan, figures: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+def _calls(packed: Packed, figures: Mapping[str, Any] | None) -> list[dict[str, Any]]:
     """One row for every call, in the order of time."""
+    plan = packed.plan
     counted = figures["layers"] if figures else [{"cycles": None, "moved": {}}] * len(plan.calls)
     rows = []
-    for number, (call, row) in enumerate(zip(plan.calls, counted)):
-        packed = parameters_of(plan.graph, call).arrays
+    for number, (call, parameters, row) in enumerate(zip(plan.calls, packed.parameters, counted)):
         rows.append(
             {
                 "number": number,
@@ -114,10 +118,11 @@ def _calls(plan: Plan, figures: Mapping[str, Any] | None) -> list[dict[str, Any]
                 "macs": call.macs,
                 "cycles": row["cycles"],
                 "bound": issue_bound(call),
-                "constants": sum(array.nbytes for array in packed.values()),
+                "constants": sum(array.nbytes for array in parameters.arrays.values()),
                 "moved": dict(row["moved"]),
-                "why": call.why,
-                "proof": [_proof(body, proof) for body, proof in qacc_proofs(plan.graph, call)],
+                "why": call.reason,
+                "home": {"memory": call.home.memory, "parts": len(call.home.parts), "why": call.home.why},
+                "proof": [_proof(body, proof) for body, proof in parameters.proofs],
             }
         )
     return rows
@@ -234,6 +239,8 @@ def _spans(plan: Plan) -> dict[str, tuple[int, int]]:
     for step, call in enumerate(plan.calls):
         for view in (*call.reads, call.writes):
             touched.setdefault(view.storage, []).append(step)
+        if call.home.parts:
+            touched.setdefault(staging_storage(step), []).append(step)
     for value, _ in plan.copies_out:
         touched.setdefault(plan.tensors[value].view.storage, []).append(len(plan.calls) - 1)
     return {storage: (min(steps), max(steps)) for storage, steps in touched.items()}
@@ -242,6 +249,7 @@ def _spans(plan: Plan) -> dict[str, tuple[int, int]]:
 def _storages(plan: Plan) -> list[dict[str, Any]]:
     """What lies in the arena: offset, bytes, and from which call to which; `tensors` in the order of time."""
     spans = _spans(plan)
+    staged = {staging_storage(step): call for step, call in enumerate(plan.calls) if call.home.parts}
     rows = []
     for storage, offset in plan.arena.offsets.items():
         held = [item for item in plan.tensors.items() if item[1].view.storage == storage]
@@ -251,7 +259,8 @@ def _storages(plan: Plan) -> list[dict[str, Any]]:
         first, last = spans[storage]
         rows.append(
             {
-                "tensors": [tensor.name for _, tensor in held],
+                "tensors": [tensor.name for _, tensor in held]
+                or [f"constants of {staged[storage].op.layer}"],
                 "family": family_of(owner) if isinstance(owner, PiennOp) else MOVING,
                 "offset": offset,
                 "bytes": plan.sizes[storage],

@@ -1,0 +1,92 @@
+"""A chip's kernels get what they want: where two readers, or a writer and a reader, want different things, a copy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pienn.commands.simulated import Simulated
+from pienn.ir import interpreter
+from pienn.ir.builder import GraphBuilder
+from pienn.plan.plan import plan
+
+CHIPS = ["esp32p4", "esp32s3"]
+
+
+def conv(b, x, name, inputs, outputs, window=3, padding=1, strides=(1, 1)):
+    source = np.random.default_rng(inputs + outputs)
+    weight = source.integers(-8, 9, (outputs, window, window, inputs)).astype(np.int8)
+    return b.conv2d(
+        x, b.constant(f"{name}.w", weight), b.constant(f"{name}.b", np.zeros(outputs, np.int32)),
+        weight_exponents=[-7] * outputs, strides=strides, padding=(padding,) * 4, exponent=-2, zero_point=0, layer=name,
+    )  # fmt: skip
+
+
+def pool_and_conv():
+    """The maximum ignores its padding, the convolution reads zeros there."""
+    b = GraphBuilder("m")
+    x = b.requantize(b.input("x", (8, 8, 16), -4, 0), exponent=-3, zero_point=0, layer="image")
+    b.output("a", b.max_pool2d(x, kernel=(3, 3), strides=(1, 1), padding=(1, 1, 1, 1), layer="pool"))
+    b.output("b", conv(b, x, "conv", 16, 16))
+    return b.build()
+
+
+def product_and_conv():
+    """A matrix product writes blocks without gaps."""
+    b = GraphBuilder("m")
+    x, w = b.input("x", (4, 6, 8), -4, 0), b.input("w", (4, 8, 5), -4, 0)
+    b.output("y", conv(b, b.matmul(x, w, exponent=-2, zero_point=0, layer="product"), "conv", 5, 16))
+    return b.build()
+
+
+def conv_and_product():
+    """A matrix product reads blocks without gaps."""
+    b = GraphBuilder("m")
+    x, w = conv(b, b.input("x", (4, 6, 8), -4, 0), "conv", 8, 5), b.input("w", (4, 5, 8), -4, 0)
+    b.output("y", b.matmul(x, w, exponent=-2, zero_point=0, layer="product"))
+    return b.build()
+
+
+def bottleneck():
+    """Three channels, but written by a convolution."""
+    b = GraphBuilder("m")
+    b.output("y", conv(b, conv(b, b.input("x", (8, 8, 16), -4, 0), "narrow", 16, 3), "wide", 3, 16))
+    return b.build()
+
+
+def odd_first_layer():
+    """A window that is not unrolled for packed pixels."""
+    b = GraphBuilder("m")
+    b.output(
+        "y", conv(b, b.input("x", (9, 9, 2), -4, 0), "first", 2, 16, window=5, padding=2, strides=(2, 2))
+    )
+    return b.build()
+
+
+def odd_rows():
+    """Elementwise on a block without gaps that is no whole number of vectors a row."""
+    b = GraphBuilder("m")
+    x = [b.input(f"x{i}", (5, 3), -4 - i, 0) for i in range(2)]
+    b.output("y", b.add(*x, exponent=-3, zero_point=0, layer="sum"))
+    return b.build()
+
+
+@pytest.mark.parametrize("target", CHIPS)
+@pytest.mark.parametrize(
+    "network", [pool_and_conv, product_and_conv, conv_and_product, bottleneck, odd_first_layer, odd_rows]
+)
+def test_nothing_that_the_chip_can_do_is_left_to_the_reference(network, target):
+    graph = network()
+    simulated = Simulated(plan(graph, target))
+    left = [call.kernel.name for call in simulated.plan.calls if call.version == "ref"]
+    assert set(left) <= {"matmul_s8"}
+    source = np.random.default_rng(1)
+    inputs = [source.integers(-128, 128, (2, *port.shape)).astype(np.int8) for port in graph.inputs]
+    for found, expected in zip(simulated.run(inputs), interpreter.run(graph, inputs)):
+        assert np.array_equal(found, expected)
+
+
+def test_a_copy_says_what_it_is_for():
+    reasons = {call.why for call in plan(pool_and_conv(), "esp32p4").calls}
+    assert "another reader wants other values around the same image" in reasons
+    assert "the caller's array may lie anywhere" in reasons
