@@ -117,5 +117,6 @@ def describe_homes(plan: Plan) -> Sequence[str]:
     lines = [f"memory: arena {plan.arena.total} bytes in {plan.arena_memory}, constants {amounts}"]
     for call in sorted(placed, key=lambda call: -call.home.saved):
         if call.home.why:
-            lines.append(f"  {call.op.layer}: {call.home.bytes} bytes, {call.home.memory}, {call.home.why}")
+            where = "" if call.home.memory == "SRAM" else f"{call.home.memory}, "
+            lines.append(f"  {call.op.layer}: {call.home.bytes} bytes, {where}{call.home.why}")
     return lines

@@ -172,7 +172,7 @@ def _chosen(plan: Plan, costs: Sequence[_Costs], room: int | None, may_stage: bo
 
     while True:
         taken = used(chosen)
-        best: tuple[float, int, str] | None = None
+        best: tuple[float, float, int, str] | None = None
         for number, cost in enumerate(costs):
             now = chosen.get(number)
             for kind in (STAGED, RESIDENT):
@@ -185,12 +185,14 @@ def _chosen(plan: Plan, costs: Sequence[_Costs], room: int | None, may_stage: bo
                 total = used({**chosen, number: kind})
                 if room is not None and total > room:
                     continue
-                found = (gain / max(total - taken, 1), -number, kind)
+                # What is read once gains the same for a byte, but for the ends of lines: then the largest first.
+                found = (round(gain / max(total - taken, 1), 1), gain, -number, kind)
                 best = found if best is None else max(best, found)
         if best is None:
             return chosen
-        chosen.pop(-best[1], None)
-        chosen[-best[1]] = best[2]
+        _, _, number, kind = best
+        chosen.pop(-number, None)
+        chosen[-number] = kind
 
 
 def _live(plan: Plan) -> list[int]:

@@ -222,8 +222,15 @@ def cost_bar(layer: Mapping[str, Any], report: Report, whole: int) -> Markup:
     return picture(element("title", label), *drawn, label=label, height=14, class_="bar")
 
 
-def plain_bar(part: float, whole: float, label: str) -> Markup:
-    bar = element("rect", width=percent(part, whole), height="100%", class_="least")
+def home_class(homes: Sequence[Mapping[str, Any]]) -> str:
+    """The colour of where a layer's constants lie."""
+    if any(home["parts"] for home in homes):
+        return "staged"
+    return homes[0]["memory"] if homes else "least"
+
+
+def plain_bar(part: float, whole: float, label: str, class_: str) -> Markup:
+    bar = element("rect", width=percent(part, whole), height="100%", class_=class_)
     return picture(element("title", label), bar, label=label, height=10, class_="bar")
 
 

@@ -67,6 +67,7 @@ def describe(
         "calls": calls,
         "arena": {
             "bytes": plan.arena.total,
+            "memory": plan.arena_memory,
             "optimal": plan.arena.optimal,
             "lower_bound": plan.arena.lower_bound,
             "storages": storages,
@@ -120,8 +121,9 @@ def _calls(packed: Packed, figures: Mapping[str, Any] | None) -> list[dict[str, 
                 "bound": issue_bound(call),
                 "constants": sum(array.nbytes for array in parameters.arrays.values()),
                 "moved": dict(row["moved"]),
-                "why": call.reason,
-                "home": {"memory": call.home.memory, "parts": len(call.home.parts), "why": call.home.why},
+                "why": call.why,
+                "choices": list(call.choices),
+                "home": _home(call),
                 "proof": [_proof(body, proof) for body, proof in parameters.proofs],
             }
         )
@@ -132,6 +134,14 @@ def _purpose(call: Call) -> str:
     if call.margins:
         return "halo"
     return f"copy for {call.op.short_name}" if call.kernel.name == "copy_s8" else call.op.short_name
+
+
+def _home(call: Call) -> dict[str, Any] | None:
+    """Where the constants of a call lie; None where it has none."""
+    home = call.home
+    if not home.bytes:
+        return None
+    return {"memory": home.memory, "bytes": home.bytes, "parts": len(home.parts), "why": home.why}
 
 
 def _proof(body: str, proof: Any) -> dict[str, Any]:
@@ -168,6 +178,7 @@ def _layers(plan: Plan, calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 "bound": sum(row["bound"] for row in own if row["cycles"] is not None),
                 "unmeasured_bound": sum(row["bound"] for row in own if row["cycles"] is None),
                 "constants": sum(row["constants"] for row in own) + _stored_operands(plan, numbers),
+                "homes": [row["home"] for row in own if row["home"]],
                 "moved": moved,
                 "reference": sum(row["why"].startswith(REFERENCE) for row in own),
             }
@@ -295,6 +306,10 @@ def _totals(
     for row in calls:
         for memory, size in row["moved"].items():
             moved[memory] = moved.get(memory, 0) + size
+    homes: dict[str, int] = {}
+    for home in (row["home"] for row in calls if row["home"]):
+        homes[home["memory"]] = homes.get(home["memory"], 0) + home["bytes"]
+    totals |= {"sram_bytes": plan.sram_bytes, "homes": homes}
     names = ("cycles", "ms", "clock_mhz", "counted_macs", "mac_per_cycle", "code_bytes")
     return totals | {name: figures[name] for name in names} | {"moved": moved}
 
