@@ -4,7 +4,7 @@
 #       [NAME <name>]                            prefix of the C names and files [the file's stem]
 #       [BACKEND AUTO|REF|PIE]                   reference C, or the chip's assembly [AUTO: what the component is built with]
 #       [INPUT_SHAPE <size>...]                  of one input, as torch has it, without batch axis; several: 1x28x28 3
-#       [SRAM <bytes>]                           the most working memory that the model may take of the chip's SRAM
+#       [SRAM <size>]                            SRAM for arena and constants together, like 256K: see `pienn compile`
 #       [ARENA STATIC|CALLER]                    whether <name>_run brings its own arena [STATIC]
 #       [VERIFY]                                 compare interpreter and C on random inputs, and the chip's assembly in the
 #                                                simulator, in every build that regenerates
@@ -115,8 +115,8 @@ FACTORY module:function")
     endif()
     set(options ${shape_options} ${arg_OPTIONS})
     if(arg_SRAM)
-        if(NOT arg_SRAM MATCHES "^[1-9][0-9]*$")
-            _pienn_stop("${place}" "SRAM is a number of bytes, not ${arg_SRAM}")
+        if(NOT arg_SRAM MATCHES "^[1-9][0-9]*[KM]?$")
+            _pienn_stop("${place}" "SRAM is a size like 262144, 256K or 1M, not ${arg_SRAM}")
         endif()
         list(APPEND options --sram "${arg_SRAM}")
     endif()

@@ -149,7 +149,7 @@ MISTAKES = {
     "target_add_model(user weights.pt2 CALIBRATION gone.npz)": "gone.npz: no such file of calibration inputs",
     "target_add_model(user model.pie FACTORY a:b)": "quantised already: FACTORY is for .pt and .pt2 files",
     "target_add_model(user model.pie INPUT_SHAPE 3 six 5)": "INPUT_SHAPE is made of sizes, such as 1 28 28",
-    "target_add_model(user model.pie SRAM 64K)": "SRAM is a number of bytes, not 64K",
+    "target_add_model(user model.pie SRAM 64KB)": "SRAM is a size like 262144, 256K or 1M, not 64KB",
 }
 
 
