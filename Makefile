@@ -19,14 +19,15 @@ demo: $(VENV)/.ready
 
 test: $(VENV)/.ready-development
 	cd generator && ../$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+	cd test_apps && ../$(BIN)/python -m pytest -n $(JOBS) -m "host_test or simulator"
 
 setup: $(VENV)/.ready
 
 development: $(VENV)/.ready-development
 
 check: $(VENV)/.ready-development
-	cd generator && ../$(BIN)/ruff check --config pyproject.toml . ../tests ../examples
-	cd generator && ../$(BIN)/ruff format --config pyproject.toml --check . ../tests ../examples
+	cd generator && ../$(BIN)/ruff check --config pyproject.toml . ../tests ../examples ../test_apps
+	cd generator && ../$(BIN)/ruff format --config pyproject.toml --check . ../tests ../examples ../test_apps
 	cd generator && ../$(BIN)/basedpyright
 	git ls-files '*.c' '*.h' | xargs $(BIN)/clang-format --dry-run -Werror
 

@@ -77,6 +77,25 @@ char *strchr(const char *text, int character) {
     return (char *)text;
 }
 
+char *strstr(const char *text, const char *part) {
+    const size_t length = strlen(part);
+    for (; strncmp(text, part, length) != 0; text++)
+        if (!*text)
+            return NULL;
+    return (char *)text;
+}
+
+int atoi(const char *text) {
+    int value = 0, negative;
+    while (*text == ' ' || (*text >= '\t' && *text <= '\r'))
+        text++;
+    negative = *text == '-';
+    text += *text == '-' || *text == '+';
+    for (; *text >= '0' && *text <= '9'; text++)
+        value = 10 * value - (*text - '0');
+    return negative ? value : -value;
+}
+
 /* ---------------------------------------------------------------- sorting */
 
 static void swap(uint8_t *a, uint8_t *b, size_t size) {

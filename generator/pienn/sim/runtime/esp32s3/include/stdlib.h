@@ -10,5 +10,6 @@ void free(void *block);
 void exit(int code) __attribute__((noreturn));
 void abort(void) __attribute__((noreturn));
 int abs(int value);
+int atoi(const char *text);
 void qsort(void *base, size_t count, size_t size, int (*order)(const void *, const void *));
 #endif

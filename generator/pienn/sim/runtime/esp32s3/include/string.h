@@ -11,4 +11,5 @@ int strncmp(const char *a, const char *b, size_t size);
 char *strcpy(char *to, const char *from);
 char *strcat(char *to, const char *from);
 char *strchr(const char *text, int character);
+char *strstr(const char *text, const char *part);
 #endif
