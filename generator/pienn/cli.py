@@ -15,6 +15,7 @@ from pienn.version import VERSION
 COMMANDS = {
     "export": "pienn.commands.export",
     "compile": "pienn.commands.compile",
+    "new-project": "pienn.commands.new_project",
     "run": "pienn.commands.run",
     "verify": "pienn.commands.verify",
     "opt": "pienn.commands.opt",
@@ -29,6 +30,7 @@ COMMANDS = {
 SUMMARIES = {
     "export": "Quantise a torch model and write a .pie graph file.",
     "compile": "Turn a graph file or a checkpoint into C.",
+    "new-project": "Write a firmware project that checks a model on the chip.",
     "run": "Run a model on inputs from a .npy file.",
     "verify": "Check that torch, interpreter and C agree in every element.",
     "opt": "Run passes over a graph file and print the result.",
@@ -51,7 +53,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        return getattr(import_module(COMMANDS[cmd_name]), cmd_name)
+        return getattr(import_module(COMMANDS[cmd_name]), cmd_name.replace("-", "_"))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -91,6 +91,8 @@ ARGUMENTS = {
     ("PIE", ""): "--target esp32p4 --simd",
     ("PIE", "BACKEND PIE"): "--target esp32p4 --simd",
     ("PIE", "BACKEND REF"): "--target esp32p4 --no-simd",
+    ("PIE", "SRAM 256K"): "--sram 256K",
+    ("SHADOW", ""): "--target esp32p4 --simd --shadow",
     ("REFERENCE", ""): "--target host",
     ("REFERENCE", "BACKEND REF ARENA CALLER"): "--target host --arena caller",
 }
@@ -115,7 +117,8 @@ def test_models_are_compiled_for_the_backend(
     built = run(["ninja", "-C", str(tmp_path / "build"), "pienn-firmware-model"])
     assert built.returncode == 0, built.stdout
     text = (tmp_path / "build/pienn/firmware/model/model.c").read_text()
-    assert ("pienn_fully_connected_s8_ref(" in text) == ("--no-simd" in ARGUMENTS[backend, options])
+    with_reference = "--no-simd" in ARGUMENTS[backend, options] or backend == "SHADOW"
+    assert ("pienn_fully_connected_s8_ref(" in text) == with_reference
 
 
 def test_assembly_for_a_component_built_without_it_is_refused(component: Path, tmp_path: Path, tool) -> None:
