@@ -39,6 +39,8 @@
 #define FRAME_BODIES 80
 #define FRAME_BORDER 84       /* step of y between rows, where those of x follow each other without gaps; else 0 */
 #define FRAME_RETURN 88
+#define FRAME_LINK 92
+#define FRAME_SHIFT_STEP 96
 #define FRAME_BYTES 128
 
 /* ---- Pixels unrolled, weights of the first two inputs in registers ----
@@ -431,6 +433,35 @@
  * bytes, whose place in its vectors depends on the pixel alone: it is the same again after 16 / gcd(16, step) pixels,
  * which are unrolled, each with the lanes named. */
 
+/* The last pixel of a row, and every one of a block of several shifts, calls a part of the kernel that finishes the row,
+ * or merges the lanes of further shifts: a11 is its address, a12 the pixels left, a9 1 for a call by every pixel, else
+ * the pixels too. a6 is behind the list of shifts, a0 is where to go on. */
+.macro BEGIN_FIRST_LAYER end_of_row
+    s32i a0, a1, FRAME_LINK
+    l32i a15, a1, FRAME_RECORD
+    mov a12, a9
+    l16ui a0, a15, RECORD_MORE_SHIFTS
+    movi a11, \end_of_row
+    beqz a0, .Lone_shift\@
+    l32i a6, a15, RECORD_LIST
+    slli a9, a0, 4
+    add a6, a6, a15
+    add a6, a6, a9
+    sub a0, a0, a9              /* a step of the list has 15 bytes */
+    movi a11, .Lall_steps
+    add a11, a11, a0
+    l16ui a0, a15, RECORD_SHIFT_STEP
+    movi a9, 1
+.Lone_shift\@:
+    s32i a0, a1, FRAME_SHIFT_STEP
+.endm
+.macro CALL id
+.Lcall\id:
+    l32i a15, a1, FRAME_SHIFT_STEP
+    callx0 a11
+    j .Lgo_on\id
+.endm
+
 /* 3x3 over 3 channels: 9 bytes a run. Three registers hold the vectors in which the runs of the three kernel rows
  * begin, the fourth takes those in which runs end. Two weights are resident, a second QACC image follows the others,
  * so that loading it resets the pointer; no clamp but a relu.
@@ -472,7 +503,7 @@
     ee.vld.128.ip \next, \pointer, PIE_BYTES
     .endif
 .endm
-.macro RGB_PIXEL lane, mode, row0, row1, row2, next0, next1, next2, done
+.macro RGB_PIXEL lane, mode, row0, row1, row2, next0, next1, next2, id
     RUN_LOAD \mode, \next0, a2
     .set turn, 0
     MAC_LOAD q0, a4, q4, \row0, \lane
@@ -490,53 +521,55 @@
     RUN_MAC q0, 8, \lane, \row2, \next2
     addi a9, a9, -1             /* keeps srcmb from the last MAC */
     ee.srcmb.s8.qacc q0, a7, 0
+    beqz a9, .Lcall\id
+.Lgo_on\id:
     ee.vrelu.s8 q0, a10, a15
     ee.ld.qacc_l.l.128.ip a4, 16
     ee.vst.128.xp q0, a3, a8
     ee.ld.qacc_h.l.128.ip a4, 16
     ee.ld.qacc_l.h.32.ip a4, 4
     ee.ld.qacc_h.h.32.ip a4, -(36 + 25 * PIE_BYTES)
-    beqz a9, \done
 .endm
 
 /* The registers after none, one, two and three changes */
-.macro RGB_0 lane, mode, done
+.macro RGB_0 lane, mode, id
     .if \mode == BORROW
-    RGB_PIXEL \lane, \mode, q2, q3, q6, q7, q7, q7, \done
+    RGB_PIXEL \lane, \mode, q2, q3, q6, q7, q7, q7, \id
     .else
-    RGB_PIXEL \lane, \mode, q2, q3, q6, q7, q2, q3, \done
+    RGB_PIXEL \lane, \mode, q2, q3, q6, q7, q2, q3, \id
     .endif
 .endm
-.macro RGB_1 lane, mode, done
+.macro RGB_1 lane, mode, id
     .if \mode == BORROW
-    RGB_PIXEL \lane, \mode, q7, q2, q3, q6, q6, q6, \done
+    RGB_PIXEL \lane, \mode, q7, q2, q3, q6, q6, q6, \id
     .else
-    RGB_PIXEL \lane, \mode, q7, q2, q3, q6, q7, q2, \done
+    RGB_PIXEL \lane, \mode, q7, q2, q3, q6, q7, q2, \id
     .endif
 .endm
-.macro RGB_2 lane, mode, done
+.macro RGB_2 lane, mode, id
     .if \mode == BORROW
-    RGB_PIXEL \lane, \mode, q6, q7, q2, q3, q3, q3, \done
+    RGB_PIXEL \lane, \mode, q6, q7, q2, q3, q3, q3, \id
     .else
-    RGB_PIXEL \lane, \mode, q6, q7, q2, q3, q6, q7, \done
+    RGB_PIXEL \lane, \mode, q6, q7, q2, q3, q6, q7, \id
     .endif
 .endm
-.macro RGB_3 lane, mode, done
+.macro RGB_3 lane, mode, id
     .if \mode == BORROW
-    RGB_PIXEL \lane, \mode, q3, q6, q7, q2, q2, q2, \done
+    RGB_PIXEL \lane, \mode, q3, q6, q7, q2, q2, q2, \id
     .else
-    RGB_PIXEL \lane, \mode, q3, q6, q7, q2, q3, q6, \done
+    RGB_PIXEL \lane, \mode, q3, q6, q7, q2, q3, q6, \id
     .endif
 .endm
 
 .macro RGB_START
+    LOAD_ACCUMULATORS a6
+    BEGIN_FIRST_LAYER .Lend_of_rgb_row
     l32i a15, a1, FRAME_LINE
     add a13, a2, a15
     add a14, a13, a15
     ee.vld.128.ip q2, a2, PIE_BYTES
     ee.vld.128.ip q3, a13, PIE_BYTES
     ee.vld.128.ip q6, a14, PIE_BYTES
-    LOAD_ACCUMULATORS a6
     l32i a10, a1, FRAME_RELU
     movi a15, 0
 .endm
@@ -546,97 +579,135 @@
 .macro RGB_STEP_3
     RGB_START
     j .Lbegin\@
-.Learly\@:
-    j .Lrow_done
+    CALL \@_0
+    CALL \@_1
+    CALL \@_2
+    CALL \@_3
+    CALL \@_4
+    CALL \@_5
+    CALL \@_6
+    CALL \@_7
 .Lbegin\@:
-    loop a9, .Lend\@
-    RGB_0 0, NOTHING, .Learly\@
-    RGB_0 3, NOTHING, .Learly\@
-    RGB_0 6, NOTHING, .Learly\@
-    RGB_0 9, BORROW, .Learly\@
-    RGB_0 12, BORROW, .Learly\@
-    RGB_0 15, KEEP_HERE, .Learly\@
-    RGB_1 2, TURN, .Learly\@
-    RGB_2 5, NOTHING, .Learly\@
-    RGB_2 8, BORROW, .Llate\@
-    RGB_2 11, BORROW, .Llate\@
-    RGB_2 14, KEEP, .Llate\@
-    RGB_3 1, NOTHING, .Llate\@
-    RGB_3 4, NOTHING, .Llate\@
-    RGB_3 7, NOTHING, .Llate\@
-    RGB_3 10, BORROW, .Llate\@
-    RGB_3 13, KEEP, .Llate\@
+    loop a12, .Lend\@
+    RGB_0 0, NOTHING, \@_0
+    RGB_0 3, NOTHING, \@_1
+    RGB_0 6, NOTHING, \@_2
+    RGB_0 9, BORROW, \@_3
+    RGB_0 12, BORROW, \@_4
+    RGB_0 15, KEEP_HERE, \@_5
+    RGB_1 2, TURN, \@_6
+    RGB_2 5, NOTHING, \@_7
+    RGB_2 8, BORROW, \@_8
+    RGB_2 11, BORROW, \@_9
+    RGB_2 14, KEEP, \@_10
+    RGB_3 1, NOTHING, \@_11
+    RGB_3 4, NOTHING, \@_12
+    RGB_3 7, NOTHING, \@_13
+    RGB_3 10, BORROW, \@_14
+    RGB_3 13, KEEP, \@_15
 .Lend\@:
-    j .Lrow_done
-.Llate\@:                       /* a branch to a loop's end would begin it again */
-    j .Lrow_done
+    CALL \@_8
+    CALL \@_9
+    CALL \@_10
+    CALL \@_11
+    CALL \@_12
+    CALL \@_13
+    CALL \@_14
+    CALL \@_15
 .endm
 
 /* stride_x = 2: lane 6 n mod 16. 38 slots. */
 .macro RGB_STEP_6
     RGB_START
-    loop a9, .Lend\@
-    RGB_0 0, NOTHING, .Llate\@
-    RGB_0 6, NOTHING, .Llate\@
-    RGB_0 12, KEEP_HERE, .Llate\@
-    RGB_1 2, TURN, .Llate\@
-    RGB_2 8, BORROW, .Llate\@
-    RGB_2 14, KEEP, .Llate\@
-    RGB_3 4, NOTHING, .Llate\@
-    RGB_3 10, KEEP, .Llate\@
+    loop a12, .Lend\@
+    RGB_0 0, NOTHING, \@_0
+    RGB_0 6, NOTHING, \@_1
+    RGB_0 12, KEEP_HERE, \@_2
+    RGB_1 2, TURN, \@_3
+    RGB_2 8, BORROW, \@_4
+    RGB_2 14, KEEP, \@_5
+    RGB_3 4, NOTHING, \@_6
+    RGB_3 10, KEEP, \@_7
 .Lend\@:
-    j .Lrow_done
-.Llate\@:                       /* a branch to a loop's end would begin it again */
-    j .Lrow_done
+    CALL \@_0
+    CALL \@_1
+    CALL \@_2
+    CALL \@_3
+    CALL \@_4
+    CALL \@_5
+    CALL \@_6
+    CALL \@_7
 .endm
 
-/* An even kernel height, runs of `bytes`, an even number, one pixel every `step`: a loop over pairs of kernel rows.
- * Slots: 18 + kernel rows * (1 + bytes), those one more where the run ends in the next vector. */
-.macro SHORT_RUNS bytes, step
+/* An even kernel height, runs of `bytes`, an even number, one pixel every 2: a loop over pairs of kernel rows.
+ * a5 is where QACC's image is. Slots: 15 + kernel rows * (1 + bytes), those one more where the run ends in the next
+ * vector. */
+.macro SHORT_RUNS bytes
+    BEGIN_FIRST_LAYER .Lend_of_row
     .set turn, 0
     l32i a10, a1, FRAME_KERNEL_ROWS
-    l32i a11, a1, FRAME_LINE
+    l32i a14, a1, FRAME_LINE
     srli a10, a10, 1
+    addi a5, a5, -(RECORD_WEIGHTS - RECORD_ACCUMULATORS)
 .Lagain\@:
     .set begin, 0
-    .rept 16 / \step
-    START_LONG
+    SHORT_PIXEL \bytes, \@_0
+    SHORT_PIXEL \bytes, \@_1
+    SHORT_PIXEL \bytes, \@_2
+    SHORT_PIXEL \bytes, \@_3
+    SHORT_PIXEL \bytes, \@_4
+    SHORT_PIXEL \bytes, \@_5
+    SHORT_PIXEL \bytes, \@_6
+    SHORT_PIXEL \bytes, \@_7
+    j .Lagain\@
+    CALL \@_0
+    CALL \@_1
+    CALL \@_2
+    CALL \@_3
+    CALL \@_4
+    CALL \@_5
+    CALL \@_6
+    CALL \@_7
+.endm
+.macro SHORT_PIXEL bytes, id
+    LOAD_ACCUMULATORS a5
+    addi a4, a5, (RECORD_WEIGHTS - RECORD_ACCUMULATORS)
+    mov a13, a2
+    ee.vld.128.ip q0, a4, PIE_BYTES
+    ee.vld.128.ip q1, a4, PIE_BYTES
     .if begin + \bytes <= 16
-    ee.vld.128.xp q2, a13, a11
+    ee.vld.128.xp q2, a13, a14
     loop a10, 1f
     SHORT_RUN begin, \bytes, q2, q3
     SHORT_RUN begin, \bytes, q3, q2
 1:
     .else
-    addi a12, a11, -PIE_BYTES
+    addi a0, a14, -PIE_BYTES
     loop a10, 1f
     .rept 2
     ee.vld.128.ip q2, a13, PIE_BYTES
-    ee.vld.128.xp q3, a13, a12
+    ee.vld.128.xp q3, a13, a0
     STREAM q2, begin, (16 - begin)
     STREAM q3, 0, (begin + \bytes - 16)
     .endr
 1:
     .endif
-    .set begin, begin + \step
+    .set begin, begin + 2
     .if begin >= 16
     .set begin, begin - 16
     addi a2, a2, PIE_BYTES
     .endif
-    ee.srcmb.s8.qacc q2, a7, 0
-    ee.vmax.s8 q2, q2, q6
-    ee.vmin.s8 q2, q2, q7
-    addi a9, a9, -1
-    ee.vst.128.xp q2, a3, a8
-    beqz a9, .Lend\@
-    .endr
-    j .Lagain\@
-.Lend\@:
-    j .Lrow_done
+    addi a9, a9, -1             /* keeps srcmb from the last MAC */
+    ee.srcmb.s8.qacc q0, a7, 0
+    beqz a9, .Lcall\id
+.Lgo_on\id:
+    ee.vmax.s8 q0, q0, q6
+    ee.vmin.s8 q0, q0, q7
+    ee.vst.128.xp q0, a3, a8
 .endm
 .macro SHORT_RUN first, count, x, loaded
     STREAM \x, \first, (\count / 2)
-    ee.vld.128.xp \loaded, a13, a11
+    ee.vld.128.xp \loaded, a13, a14
     STREAM \x, (\first + \count / 2), (\count / 2)
 .endm
 
@@ -710,7 +781,7 @@ BODY pienn_conv2d_s8_s3_rgb_step_3
 BODY pienn_conv2d_s8_s3_rgb_step_6
     RGB_STEP_6
 BODY pienn_conv2d_s8_s3_runs_of_4_step_2
-    SHORT_RUNS 4, 2
+    SHORT_RUNS 4
 BODY pienn_conv2d_s8_s3_runs_even
     RUNS 0
 BODY pienn_conv2d_s8_s3_runs_odd
@@ -852,3 +923,42 @@ FUNCTION pienn_conv2d_s8_s3
     l32i a10, a1, FRAME_RETURN
     ld.qr q5, a5, -48
     jx a10
+
+/* What pixels of a first layer call, at that many steps before .Lall_steps as the block needs: see
+ * BEGIN_FIRST_LAYER. */
+    .set step, MOST_FURTHER_SHIFTS
+    .rept MOST_FURTHER_SHIFTS
+    ld.qr q5, a6, (-16 * step)
+    ee.srcmb.s8.qacc q1, a15, 0
+    ee.xorq q1, q1, q0
+    ee.andq q1, q1, q5
+    ee.xorq q0, q0, q1
+    .set step, step - 1
+    .endr
+.Lall_steps:
+    addi a12, a12, -1
+    ld.qr q5, a5, -48
+    beqz a12, .Lend_of_row
+    movi a15, 0
+    movi a9, 1
+    ret
+.Lend_of_rgb_row:
+    movi a15, 0
+    ee.vrelu.s8 q0, a10, a15
+    l32i a0, a1, FRAME_LINK
+    mov a4, a5
+    ee.vst.128.xp q0, a3, a8
+    j .Lrow_done
+.Lend_of_row:
+    l32i a5, a1, FRAME_RECORD
+    l32i a0, a1, FRAME_LINK
+    addi a5, a5, RECORD_ACCUMULATORS
+    mov a6, a5
+    ld.qr q6, a5, (RECORD_CLAMP - RECORD_ACCUMULATORS)
+    ld.qr q7, a5, (RECORD_CLAMP - RECORD_ACCUMULATORS + PIE_BYTES)
+    addi a5, a5, (RECORD_WEIGHTS - RECORD_ACCUMULATORS)
+    ee.vmax.s8 q0, q0, q6
+    ee.vmin.s8 q0, q0, q7
+    mov a4, a5
+    ee.vst.128.xp q0, a3, a8
+    j .Lrow_done

@@ -164,7 +164,8 @@ def test_first_layers_agree_with_the_reference(library, clamp, shifts) -> None:
             bodies |= {body for body, _ in chosen}
     _, _ = first_layer(library, (2, 3), 4, 16, (7, 7), (1, 1), rails=True, large=True, shifts=shifts)
     assert "PACKED_RUNS" in bodies
-    assert shifts > 1 or "RUNS_OF_4_STEP_2" in bodies
+    assert "RUNS_OF_4_STEP_2" in bodies
+    assert ({"RGB_STEP_3", "RGB_STEP_6"} <= bodies) == (clamp != (-50, 60))
 
 
 def test_the_first_layer_is_as_fast_as_promised(library) -> None:

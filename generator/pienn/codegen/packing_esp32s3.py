@@ -78,9 +78,9 @@ def special_body(
     kernel: tuple[int, int], channels: int, layout: Layout, clamp: tuple[int, int], steps: int = 0
 ) -> Conv2dBody | None:
     """An unrolled body for these taps and channels in one digit, `steps` to further shifts, if there is one."""
-    if steps > MOST_FURTHER_SHIFTS or (steps and is_packed(channels, layout)):
+    if steps > MOST_FURTHER_SHIFTS:
         return None
-    only_relu = clamp in ((-128, 127), (0, 127)) and not steps
+    only_relu = clamp in ((-128, 127), (0, 127))
     if is_packed(channels, layout):
         if (kernel, channels) == ((3, 3), 3) and layout.stride_x in (1, 2) and only_relu:
             return Conv2dBody.RGB_STEP_3 if layout.stride_x == 1 else Conv2dBody.RGB_STEP_6
@@ -92,7 +92,7 @@ def special_body(
     if kernel == (1, 1) and layout.stride_x == 1:
         plain = Conv2dBody.__members__.get(f"POINTWISE_{lanes}")
         clamped = Conv2dBody.__members__.get(f"POINTWISE_{lanes}_CLAMPED")
-        return plain if only_relu and plain is not None else clamped
+        return plain if only_relu and plain is not None and not steps else clamped
     if kernel == (3, 3):
         return Conv2dBody.__members__.get(f"NINE_TAPS_{max(lanes, LANES)}")
     return None
