@@ -8,9 +8,10 @@
  * Registers
  *     s3, s4 rows of x, y     s7 p   s6 bytes of a row   s8, s9 steps in a row
  *     t0, t1, t2 rows left on axes 0, 1, 2
- *     a0 x   a1 y   a3 end of y   a4 end of whole vectors   a5, t3-t5 temporary   q0, q1 x   q2 y
+ *     a0 x   a1 y   a2-a5, t3-t5 temporary
  */
 #include "pie.inc"
+#include "row.inc"
 
 .macro COPY_NEXT axis, left, row
     lw a3, PIENN_COPY_S8_X_STRIDES+4*\axis(s7)
@@ -29,27 +30,6 @@
     add s3, s3, a3
     add s4, s4, a4
     bnez \left, \row
-.endm
-
-/* Bytes until y is at `end` */
-.macro BYTES end
-    sub t4, \end, a1
-    andi t4, t4, 1
-    beqz t4, 2f
-    lb t4, 0(a0)
-    addi a0, a0, 1
-    sb t4, 0(a1)
-    addi a1, a1, 1
-    j 2f
-1:
-    lb t4, 0(a0)
-    lb t5, 1(a0)
-    addi a0, a0, 2
-    sb t4, 0(a1)
-    sb t5, 1(a1)
-    addi a1, a1, 2
-2:
-    bne a1, \end, 1b
 .endm
 
 /* void pienn_copy_s8_p4(const int8_t *x, int8_t *y, const pienn_copy_s8_params *p) */
@@ -72,58 +52,7 @@ FUNCTION pienn_copy_s8_p4
     li a3, 1
     bne s8, a3, .Lsteps
     bne s9, a3, .Lsteps
-    add a3, a1, s6
-    addi a4, a1, 15
-    andi a4, a4, -PIE_BYTES     /* first whole vector of y */
-    bltu a4, a3, .Lhead
-    mv a4, a3
-.Lhead:
-    BYTES a4
-    andi a4, a3, -PIE_BYTES
-    bgeu a1, a4, .Ltail
-    andi a5, a0, 15
-    bnez a5, .Lshifted
-    sub t3, a4, a1
-    andi t3, t3, PIE_BYTES
-    beqz t3, .Lpair
-    esp.vld.128.ip q0, a0, 16
-    esp.vst.128.ip q0, a1, 16
-    beq a1, a4, .Ltail
-.Lpair:
-    esp.vld.128.ip q0, a0, 16
-    esp.vld.128.ip q1, a0, 16
-    esp.vst.128.ip q0, a1, 16
-    esp.vst.128.ip q1, a1, 16
-    bne a1, a4, .Lpair
-    j .Ltail
-.Lshifted:
-    /* The vector in which x is now must lie in the row, and so must the one behind the last. */
-    sub t3, a0, a5
-    bgeu t3, s3, .Linside
-    addi t3, a1, PIE_BYTES
-    bgeu t3, a4, .Ltail
-    BYTES t3
-    sub t3, a0, a5
-.Linside:
-    addi a4, a4, -PIE_BYTES
-    beq a1, a4, .Ltail
-    esp.movx.w.sar.bytes a5
-    esp.vld.128.ip q0, t3, 16
-    sub a5, a4, a1
-    add a0, a0, a5
-.Lvector:
-    esp.vld.128.ip q1, t3, 16
-    nop                         /* the load's slot */
-    esp.src.q q2, q0, q1
-    esp.vst.128.ip q2, a1, 16
-    beq a1, a4, .Ltail
-    esp.vld.128.ip q0, t3, 16
-    nop
-    esp.src.q q2, q1, q0
-    esp.vst.128.ip q2, a1, 16
-    bne a1, a4, .Lvector
-.Ltail:
-    BYTES a3
+    COPY_ROW s6
 .Lnext_row:
     COPY_NEXT 2, t2, .Laxis2
     COPY_NEXT 1, t1, .Laxis1

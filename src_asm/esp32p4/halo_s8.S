@@ -4,35 +4,10 @@
  * 1.25 to 2 slots each, the bytes before and behind them one by one, 3 slots each. Rounding does not matter.
  *
  * Registers
- *     a1 y   a2 p   a3 end of a filling   a4 end of its whole vectors   a5 value   t0 gaps left   q0 value
+ *     a1 y   a2 p   a3 end of a filling   a4 end of its whole vectors   a5 value   t0 gaps left   q3 value
  */
 #include "pie.inc"
-
-/* a1 moves over `bytes`, which is overwritten */
-.macro FILL bytes
-    add a3, a1, \bytes
-    addi a4, a1, 15
-    andi a4, a4, -PIE_BYTES     /* first whole vector */
-    bltu a4, a3, .Lhead_test\@
-    mv a4, a3
-    j .Lhead_test\@
-.Lhead\@:
-    sb a5, 0(a1)
-    addi a1, a1, 1
-.Lhead_test\@:
-    bne a1, a4, .Lhead\@
-    andi a4, a3, -PIE_BYTES
-    bgeu a1, a4, .Ltail_test\@
-.Lvector\@:
-    esp.vst.128.ip q0, a1, 16
-    bne a1, a4, .Lvector\@
-    j .Ltail_test\@
-.Ltail\@:
-    sb a5, 0(a1)
-    addi a1, a1, 1
-.Ltail_test\@:
-    bne a1, a3, .Ltail\@
-.endm
+#include "row.inc"
 
 /* As FILL for whole vectors */
 .macro FILL_VECTORS bytes
@@ -41,15 +16,15 @@
     add a4, a4, a1
     beq a1, a4, .Lfours\@
 .Lone\@:
-    esp.vst.128.ip q0, a1, 16
+    esp.vst.128.ip q3, a1, 16
     bne a1, a4, .Lone\@
 .Lfours\@:
     beq a1, a3, .Lfilled\@
 .Lfour\@:
-    esp.vst.128.ip q0, a1, 16
-    esp.vst.128.ip q0, a1, 16
-    esp.vst.128.ip q0, a1, 16
-    esp.vst.128.ip q0, a1, 16
+    esp.vst.128.ip q3, a1, 16
+    esp.vst.128.ip q3, a1, 16
+    esp.vst.128.ip q3, a1, 16
+    esp.vst.128.ip q3, a1, 16
     bne a1, a3, .Lfour\@
 .Lfilled\@:
 .endm
@@ -58,7 +33,7 @@
 FUNCTION pienn_halo_s8_p4
     addi a3, a2, PIENN_HALO_S8_VALUE
     li a4, 0
-    esp.vldbc.8.xp q0, a3, a4
+    esp.vldbc.8.xp q3, a3, a4
     lw a5, PIENN_HALO_S8_VALUE(a2)
     lw t0, PIENN_HALO_S8_GAPS(a2)
     lw t1, PIENN_HALO_S8_ROW(a2)

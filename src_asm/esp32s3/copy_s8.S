@@ -7,9 +7,10 @@
  *
  * Registers
  *     a2, a3 rows of x, y   a4 p   a5 bytes of a row   a6 x   a7 y   a8, a9, a10 rows left on axes 0, 1, 2
- *     a11 end of y   a12 end of whole vectors   a13-a15 temporary   q0, q1 x   q2 y
+ *     a11-a15 temporary
  */
 #include "pie.inc"
+#include "row.inc"
 
 .macro COPY_NEXT axis, left, row
     l32i a13, a4, PIENN_COPY_S8_X_STRIDES+4*\axis
@@ -30,17 +31,6 @@
     bnez \left, \row
 .endm
 
-/* Bytes until y is at `end` */
-.macro BYTES end
-    sub a14, \end, a7
-    loopnez a14, .Lend\@
-    l8ui a15, a6, 0
-    addi a6, a6, 1
-    s8i a15, a7, 0
-    addi a7, a7, 1
-.Lend\@:
-.endm
-
 /* void pienn_copy_s8_s3(const int8_t *x, int8_t *y, const pienn_copy_s8_params *p) */
 FUNCTION pienn_copy_s8_s3
     entry a1, 32
@@ -57,56 +47,7 @@ FUNCTION pienn_copy_s8_s3
     mov a7, a3
     bnei a13, 1, .Lsteps
     bnei a14, 1, .Lsteps
-    movi a13, -PIE_BYTES
-    add a11, a7, a5
-    addi a12, a7, PIE_BYTES - 1
-    and a12, a12, a13           /* first whole vector of y */
-    minu a12, a12, a11
-    BYTES a12
-    and a12, a11, a13
-    bgeu a7, a12, .Ltail
-    extui a15, a6, 0, 4
-    bnez a15, .Lshifted
-    sub a14, a12, a7
-    srli a14, a14, 4
-    srli a15, a14, 1
-    bbci a14, 0, .Lpairs
-    ee.vld.128.ip q0, a6, PIE_BYTES
-    nop                         /* the load's slot */
-    ee.vst.128.ip q0, a7, PIE_BYTES
-.Lpairs:
-    loopnez a15, .Lpair_end
-    ee.vld.128.ip q0, a6, PIE_BYTES
-    ee.vld.128.ip q1, a6, PIE_BYTES
-    ee.vst.128.ip q0, a7, PIE_BYTES
-    ee.vst.128.ip q1, a7, PIE_BYTES
-.Lpair_end:
-    j .Ltail
-.Lshifted:
-    /* The vector in which x is now must lie in the row, and so must the one behind the last. */
-    sub a13, a6, a15
-    bgeu a13, a2, .Linside
-    addi a13, a7, PIE_BYTES
-    bgeu a13, a12, .Ltail
-    BYTES a13
-    extui a15, a6, 0, 4
-    sub a13, a6, a15
-.Linside:
-    wur.sar_byte a15
-    sub a14, a12, a7
-    srli a14, a14, 4
-    addi a14, a14, -1
-    ee.vld.128.ip q0, a13, PIE_BYTES
-    slli a15, a14, 4
-    add a6, a6, a15
-    loopnez a14, .Lvector_end
-    ee.vld.128.ip q1, a13, PIE_BYTES
-    nop                         /* the load's slot */
-    ee.src.q.qup q2, q0, q1
-    ee.vst.128.ip q2, a7, PIE_BYTES
-.Lvector_end:
-.Ltail:
-    BYTES a11
+    COPY_ROW a2, a5
 .Lnext_row:
     COPY_NEXT 2, a10, .Laxis2
     COPY_NEXT 1, a9, .Laxis1

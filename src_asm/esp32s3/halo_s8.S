@@ -5,38 +5,10 @@
  *
  * Registers
  *     a3 y   a5 value   a6 gaps left   a7 bytes of an image row   a12, a13, a14 bytes of gap, before, after
- *     a8 end of a filling   a9, a10 temporary   a15 -16   q0 value
+ *     a8 end of a filling   a9, a10 temporary   q3 value
  */
 #include "pie.inc"
-
-/* `count` bytes */
-.macro FILL_BYTES count
-    loopnez \count, .Lend\@
-    s8i a5, a3, 0
-    addi a3, a3, 1
-.Lend\@:
-.endm
-
-.macro FILL_VECTORS count
-    loopnez \count, .Lend\@
-    ee.vst.128.ip q0, a3, PIE_BYTES
-.Lend\@:
-.endm
-
-/* a3 moves over `bytes` */
-.macro FILL bytes
-    add a8, a3, \bytes
-    addi a9, a3, PIE_BYTES - 1
-    and a9, a9, a15             /* first whole vector */
-    minu a9, a9, a8
-    sub a9, a9, a3
-    FILL_BYTES a9
-    sub a9, a8, a3
-    srli a10, a9, 4
-    FILL_VECTORS a10
-    extui a9, a9, 0, 4
-    FILL_BYTES a9
-.endm
+#include "row.inc"
 
 /* void pienn_halo_s8_s3(const int8_t *x, int8_t *y, const pienn_halo_s8_params *p); x is not read */
 FUNCTION pienn_halo_s8_s3
@@ -47,36 +19,35 @@ FUNCTION pienn_halo_s8_s3
     l32i a12, a4, PIENN_HALO_S8_GAP
     l32i a13, a4, PIENN_HALO_S8_BEFORE
     l32i a14, a4, PIENN_HALO_S8_AFTER
-    movi a15, -PIE_BYTES
-    ee.vldbc.8.ip q0, a4, PIENN_HALO_S8_VALUE
+    ee.vldbc.8.ip q3, a4, PIENN_HALO_S8_VALUE
     or a8, a7, a12
     or a9, a13, a14
     or a8, a8, a9
     extui a8, a8, 0, 4
     beqz a8, .Lvectors
-    FILL a13
+    FILL a3, a13, a5
     add a3, a3, a7
     beqz a6, .Lafter
 .Lgap:
-    FILL a12
+    FILL a3, a12, a5
     addi a6, a6, -1
     add a3, a3, a7
     bnez a6, .Lgap
 .Lafter:
-    FILL a14
+    FILL a3, a14, a5
     retw
 .Lvectors:
     srli a12, a12, 4
     srli a13, a13, 4
     srli a14, a14, 4
-    FILL_VECTORS a13
+    FILL_VECTORS a3, a13
     add a3, a3, a7
     beqz a6, .Lafter_vectors
 .Lgap_vectors:
-    FILL_VECTORS a12
+    FILL_VECTORS a3, a12
     addi a6, a6, -1
     add a3, a3, a7
     bnez a6, .Lgap_vectors
 .Lafter_vectors:
-    FILL_VECTORS a14
+    FILL_VECTORS a3, a14
     retw

@@ -325,6 +325,18 @@ def transpose_s8(b: Drawing) -> Any:
     return b.transpose(b.given(shape), permutation=order, layer="kernel")
 
 
+def pad_s8(b: Drawing) -> Any:
+    """Of an image, which may be a part of a wider one, or of a box."""
+    draw = b.draw
+    shape = draw["shape"]
+    most = draw["most"] if len(shape) < 3 else min(draw["most"], 3)
+    low, high = (
+        draw.random.integers(0, most + 1, len(shape)) * draw["axes"][-len(shape) :] for _ in range(2)
+    )
+    x = b.image(shape, draw["zero_point"])
+    return b.pad(x, low=low.tolist(), high=high.tolist(), value=draw["value"], layer="kernel")
+
+
 def copy_s8(b: Drawing) -> Any:
     """What the caller's arrays and slices of them make of copies: from and to addresses of any alignment."""
     draw = b.draw
@@ -372,7 +384,7 @@ BUILD: Mapping[str, Callable[[Drawing], Any]] = {
     for function in (
         conv2d_s8, depthwise_conv2d_s8, fully_connected_s8, add_s8, sub_s8, mul_s8, requantize_s8, lut_s8,
         softmax_s8, max_pool2d_s8, avg_pool2d_s8, mean_s8, resize_nearest_s8, transpose_s8,
-        copy_s8, halo_s8,
+        copy_s8, pad_s8, halo_s8,
     )
 }  # fmt: skip
 """How a network is built around a call of each kernel."""

@@ -418,16 +418,41 @@ def _halo(graph: Graph, call: Call) -> Parameters:
     )
 
 
+def merge_padded_axes(
+    shape: Sequence[int],
+    low: Sequence[int],
+    high: Sequence[int],
+    strides: Sequence[Sequence[int]],
+) -> tuple[list[int], list[int], list[int], list[list[int]]]:
+    """Join an axis that gets nothing around it with the one before where all operands walk both with one stride:
+    pixels in whole rows."""
+    shape, low, high = list(shape), list(low), list(high)
+    merged = [list(own) for own in strides]
+    for axis in reversed(range(1, len(shape))):
+        size = shape[axis]
+        if low[axis] == high[axis] == 0 and all(own[axis - 1] == own[axis] * size for own in merged):
+            for values in (shape, low, high):
+                values[axis - 1] *= size
+            for own in merged:
+                own[axis - 1] = own[axis]
+            for values in (shape, low, high, *merged):
+                del values[axis]
+    return shape, low, high, merged
+
+
 def _pad(graph: Graph, call: Call) -> Parameters:
     given: Any = call.op.parameters
     source = call.reads[0]
+    shape, low, high, (x, y) = merge_padded_axes(
+        source.shape, given["low"], given["high"], (source.strides, call.writes.strides)
+    )
     return Parameters(
         fields={
-            "shape": box(source.shape, 1),
-            "low": box(given["low"], 0),
-            "high": box(given["high"], 0),
-            "x_strides": box(source.strides, 0),
-            "y_strides": box(call.writes.strides, 0),
+            "shape": box(shape, 1),
+            "low": box(low, 0),
+            "high": box(high, 0),
+            "x_strides": box(x, 0),
+            "y_strides": box(y, 0),
             "value": given["value"],
         }
     )
