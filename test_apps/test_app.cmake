@@ -61,17 +61,18 @@ function(_simulated_program name checkout)
     file(GLOB_RECURSE headers CONFIGURE_DEPENDS "${checkout}/include/*" "${checkout}/src_asm/*.inc"
          "${checkout}/src_asm/*.h" "${checkout}/generator/pienn/sim/*.py" "${checkout}/generator/pienn/sim/runtime/*")
     list(APPEND component "${checkout}/component/port/bare.c")
-    set(sources "$<FILTER:$<TARGET_PROPERTY:${name},SOURCES>,INCLUDE,[.][cS]$>") # CMake keeps rules among them
+    set(all "$<TARGET_PROPERTY:${name},SOURCES>") # headers that are made, too, and rules of CMake's own
+    set(sources "$<FILTER:${all},INCLUDE,[.][cS]$>")
     set(folders "$<TARGET_PROPERTY:${name},INCLUDE_DIRECTORIES>")
     set(macros "$<TARGET_PROPERTY:${name},COMPILE_DEFINITIONS>")
     set(program "${CMAKE_CURRENT_BINARY_DIR}/${name}.elf")
     add_custom_command(
         OUTPUT "${program}"
-        COMMAND "${python}" "${checkout}/component/cmake/run_pienn.py" "${CMAKE_CURRENT_LIST_FILE}:1" sim build
-                "${sources}" ${component} -o "${program}" --target "${PIENN_SIMULATOR}" -O 1
+        COMMAND "${CMAKE_COMMAND}" -E env "PYTHONPATH=${checkout}/generator" "${python}" -m pienn sim build "${sources}"
+                ${component} -o "${program}" --target "${PIENN_SIMULATOR}" -O 1
                 "-I$<JOIN:${folders},;-I>" -I "${checkout}/include" -I "${checkout}/component/runtime"
                 -I "${checkout}/component/port" -D "${target_macro}" "$<$<BOOL:${macros}>:-D$<JOIN:${macros},;-D>>"
-        DEPENDS "${sources}" ${component} ${headers}
+        DEPENDS "$<FILTER:${all},INCLUDE,[.][cSh]$>" ${component} ${headers}
         COMMENT "PIE-NN: building ${name}.elf for the simulated ${PIENN_SIMULATOR}"
         COMMAND_EXPAND_LISTS VERBATIM)
     add_custom_target("${name}_elf" ALL DEPENDS "${program}")

@@ -21,7 +21,6 @@ from filelock import FileLock
 from pytest_embedded.dut import Dut  # pyright: ignore[reportMissingImports]
 from pytest_embedded_idf.unity_tester import IdfUnityDutMixin  # pyright: ignore[reportMissingImports]
 
-from pienn.component import component_folder
 from pienn.errors import PiennError
 
 CHIPS = ("esp32p4", "esp32s3")
@@ -153,8 +152,7 @@ def simulator_command(program: Path, target: str, config: pytest.Config) -> list
     options = ["--target", target, "--memory", config.getoption("--pienn-memory")]
     if target == "esp32p4" and config.getoption("--pienn-revision"):
         options += ["--revision", config.getoption("--pienn-revision")]
-    runner = component_folder() / "component" / "cmake" / "run_pienn.py"
-    return [sys.executable, str(runner), str(program), "sim", "run", *options, str(program)]
+    return [sys.executable, "-m", "pienn", "sim", "run", *options, str(program)]
 
 
 @pytest.fixture
