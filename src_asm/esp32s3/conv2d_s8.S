@@ -711,6 +711,70 @@
     STREAM \x, (\first + \count / 2), (\count / 2)
 .endm
 
+/* Ten kernel rows of 4 bytes, rows of x a vector each, five pixels a row, one every 2 bytes: of keyword spotting.
+ * All rows in one call. The weights of the first two inputs are resident; the last MACs load the next pixel's first
+ * vectors. Slots: 57 a pixel, 4 a row.
+ *
+ *     a10 step of y at a row's end   a13 of x   a14 rows left */
+.macro TEN_ROWS_OF_4
+    l32i a14, a1, FRAME_ROWS_LEFT
+    movi a10, 1
+    l32i a13, a1, FRAME_X_STEP
+    s32i a10, a1, FRAME_ROWS_LEFT
+    l32i a10, a1, FRAME_Y_STEP
+    slli a11, a8, 2
+    movi a12, -9 * PIE_BYTES    /* from the last row of taps to the first */
+    sub a10, a10, a11
+    add a13, a13, a12
+    ee.vld.128.ip q2, a2, PIE_BYTES
+    ee.vld.128.ip q3, a2, PIE_BYTES
+    LOAD_ACCUMULATORS a6
+.Lagain\@:
+    TEN_ROWS_PIXEL 0, a12, a8
+    TEN_ROWS_PIXEL 2, a12, a8
+    TEN_ROWS_PIXEL 4, a12, a8
+    TEN_ROWS_PIXEL 6, a12, a8
+    TEN_ROWS_PIXEL 8, a13, a10
+    addi a14, a14, -1
+    bnez a14, .Lagain\@
+    j .Lrow_done
+.endm
+.macro TEN_ROWS_PIXEL first, x_step, y_step
+    .set turn, 0
+    MAC_LOAD q0, a4, q4, q2, \first
+    MAC_LOAD q1, a4, q5, q2, (\first + 1)
+    STREAM q2, (\first + 2), 2
+    .rept 3
+    TEN_ROWS_PAIR \first
+    .endr
+    STREAM q3, \first, 2
+    ee.vld.128.ip q2, a2, PIE_BYTES
+    STREAM q3, (\first + 2), 2
+    STREAM q2, \first, 2
+    ee.vld.128.xp q3, a2, \x_step
+    STREAM q2, (\first + 2), 2
+    STREAM q3, \first, 2
+    STREAM_END q2, a2, q3, (\first + 2)
+    STREAM_END q3, a2, q3, (\first + 3)
+    mov a4, a5                  /* keeps srcmb from the last MAC */
+    ee.srcmb.s8.qacc q0, a7, 0
+    ee.ld.qacc_l.l.128.ip a6, 16
+    ee.vmax.s8 q0, q0, q6
+    ee.ld.qacc_h.l.128.ip a6, 16
+    ee.vmin.s8 q0, q0, q7
+    ee.ld.qacc_l.h.32.ip a6, 4
+    ee.ld.qacc_h.h.32.ip a6, -36
+    ee.vst.128.xp q0, a3, \y_step
+.endm
+.macro TEN_ROWS_PAIR first
+    STREAM q3, \first, 2
+    ee.vld.128.ip q2, a2, PIE_BYTES
+    STREAM q3, (\first + 2), 2
+    STREAM q2, \first, 2
+    ee.vld.128.ip q3, a2, PIE_BYTES
+    STREAM q2, (\first + 2), 2
+.endm
+
 /* Any window of packed pixels, any number of shifts or digits: each byte of a run is loaded into all lanes. A second
  * pass covers all taps. Slots: 22 + 6 per kernel row + 3 per byte. */
 .macro PACKED_RUNS
@@ -782,6 +846,8 @@ BODY pienn_conv2d_s8_s3_rgb_step_6
     RGB_STEP_6
 BODY pienn_conv2d_s8_s3_runs_of_4_step_2
     SHORT_RUNS 4
+BODY pienn_conv2d_s8_s3_ten_rows_of_4
+    TEN_ROWS_OF_4
 BODY pienn_conv2d_s8_s3_runs_even
     RUNS 0
 BODY pienn_conv2d_s8_s3_runs_odd

@@ -44,6 +44,7 @@
 #define FRAME_BODIES 92
 #define FRAME_RETURN 96
 #define FRAME_SHIFT_STEP 100
+#define FRAME_RELU 104
 #define FRAME_BYTES 144
 
 /* QACC += x * weight; then x = vector at a2, which moves by `step` */
@@ -169,7 +170,7 @@
     ld.qr q5, a6, 64
     .endif
     .if \clamp == 1 && \further == 0
-    ee.vrelu.s8 q4, a5, a5
+    ee.vrelu.s8 q4, a5, a0
     .elseif \clamp == 2
     ee.vmax.s8 q4, q4, q6
     ee.vmin.s8 q4, q4, q7
@@ -189,7 +190,8 @@
  * all it is 0, and so is the other: of an odd number of pixels the last pair has one too much.
  *
  * The first pair runs with a step of y of 0: what is stored for the pixel before the first is overwritten. `clamp` is 0
- * for none, 1 for a relu at 0, 2 for any; `further`: steps to further shifts, for whose list a0 is used.
+ * for none, 1 for none or a relu at 0 as the record says, 2 for any; `further`: steps to further shifts, for whose list
+ * a0 is used.
  * dilation_x = 1; y without gaps between its rows, or one row. Slots per pixel: 2 * taps + 1, with relu 1 more, with
  * clamp 4, with steps to further shifts 2 and 5 for each. Of a row: 14, and 3 more of an odd number of columns.
  *
@@ -217,6 +219,11 @@
     add a0, a0, a4
     addi a0, a0, (16 * \further)
     s32i a5, a1, FRAME_SHIFT_STEP
+    .elseif \clamp == 1
+    s32i a0, a1, FRAME_RETURN
+    l32i a5, a4, RECORD_RELU
+    movi a0, 0
+    s32i a5, a1, FRAME_RELU
     .endif
     l32i a7, a4, RECORD_SHIFT
     l32i a5, a1, FRAME_SPAN
@@ -271,7 +278,7 @@
     .if \further
     l32i a5, a1, FRAME_SHIFT_STEP
     .elseif \clamp == 1
-    movi a5, 0
+    l32i a5, a1, FRAME_RELU
     .endif
     j .Lrow_end\id
 .Lbegin\id:
@@ -300,14 +307,14 @@
     .if \further
     l32i a5, a1, FRAME_SHIFT_STEP
     .elseif \clamp == 1
-    movi a5, 0
+    l32i a5, a1, FRAME_RELU
     .endif
     j .Lbegin\id
 .Lshort_row\id:
     .if \further
     l32i a5, a1, FRAME_SHIFT_STEP
     .elseif \clamp == 1
-    movi a5, 0
+    l32i a5, a1, FRAME_RELU
     .endif
     j .Lrow_end\id
 .Lfirst\id:
@@ -339,7 +346,7 @@
     bbsi a7, FIRST_BIT, .Lfirst_pairs\id
     j .Lpairs\id
 .Ldone\id:
-    .if \further
+    .if \further || \clamp == 1
     l32i a0, a1, FRAME_RETURN
     .endif
     bbci a7, ODD_BIT, .Lstore\id
@@ -416,8 +423,6 @@ BODY pienn_depthwise_conv2d_s8_s3_nine_taps_relu
     WALKED 3, 3, 3, 1, 0
 BODY pienn_depthwise_conv2d_s8_s3_nine_taps_clamped
     WALKED 3, 3, 1, 2, 0
-BODY pienn_depthwise_conv2d_s8_s3_taps_25
-    WALKED 5, 5, 3, 0, 0
 BODY pienn_depthwise_conv2d_s8_s3_taps_25_relu
     WALKED 5, 5, 3, 1, 0
 BODY pienn_depthwise_conv2d_s8_s3_taps_25_clamped

@@ -52,7 +52,10 @@ def conv2d(
     fields = window_fields(size, kernel, stride, dilation, channels, outputs, clamp, pixel_stride, gap, y_gap)
     x = values(rng, bytes_of(fields["x"]), rails)
     packed = filter_of(rng, (outputs, *kernel, channels), rails, large, shifts)
-    layout = Layout(fields["x"]["pixel_stride"], stride[1], dilation[1])
+    x_view = fields["x"]
+    layout = Layout(
+        x_view["pixel_stride"], stride[1], dilation[1], x_view["row_stride"] * dilation[0], size[1]
+    )
     chip = conv2d_blocks(packed, kernel, channels, layout, (-128, 127), clamp)
     used, bytes_of_y = used_of(fields["y"])
     cycles = compare(
@@ -165,6 +168,7 @@ def test_first_layers_agree_with_the_reference(library, clamp, shifts) -> None:
     _, _ = first_layer(library, (2, 3), 4, 16, (7, 7), (1, 1), rails=True, large=True, shifts=shifts)
     assert "PACKED_RUNS" in bodies
     assert "RUNS_OF_4_STEP_2" in bodies
+    assert ("TEN_ROWS_OF_4" in bodies) == (shifts == 1)
     assert ({"RGB_STEP_3", "RGB_STEP_6"} <= bodies) == (clamp != (-50, 60))
 
 

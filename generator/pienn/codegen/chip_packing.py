@@ -78,7 +78,10 @@ def s3_packed(kernel: str, arrays: Arrays, fields: Fields, x_range: tuple[int, i
     if kernel == "depthwise_conv2d_s8":
         width, dilation = fields["y"]["width"], fields["dilation_x"]
         return s3.depthwise_blocks(_filter(arrays), window, width, dilation, x_range, clamp)
-    layout = s3.Layout(fields["x"]["pixel_stride"], fields["stride_x"], fields["dilation_x"])
+    layout = s3.Layout(
+        fields["x"]["pixel_stride"], fields["stride_x"], fields["dilation_x"],
+        fields["x"]["row_stride"] * fields["dilation_y"], fields["y"]["width"],
+    )  # fmt: skip
     return s3.conv2d_blocks(_filter(arrays), window, fields["x"]["channels"], layout, x_range, clamp)
 
 

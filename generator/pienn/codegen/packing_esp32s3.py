@@ -47,13 +47,14 @@ class Conv2dBody(IntEnum):
     NINE_TAPS_32 = 15
     RGB_STEP_3 = 16
     RGB_STEP_6 = 17
-    RUNS_OF_4_STEP_2 = 18
-    RUNS_EVEN = 19
-    RUNS_ODD = 20
-    TAPS_WHOLE = 21
-    TAPS_HALF = 22
-    TAPS_WHOLE_HALF = 23
-    PACKED_RUNS = 24
+    TEN_ROWS_OF_4 = 18
+    RUNS_OF_4_STEP_2 = 19
+    RUNS_EVEN = 20
+    RUNS_ODD = 21
+    TAPS_WHOLE = 22
+    TAPS_HALF = 23
+    TAPS_WHOLE_HALF = 24
+    PACKED_RUNS = 25
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,8 @@ class Layout:
     x_pixel_stride: int  # bytes
     stride_x: int = 1
     dilation_x: int = 1
+    line: int = 0  # bytes between kernel rows
+    columns: int = 0  # of the result
 
 
 def rounded_up(channels: int, unit: int) -> int:
@@ -84,8 +87,10 @@ def special_body(
     if is_packed(channels, layout):
         if (kernel, channels) == ((3, 3), 3) and layout.stride_x in (1, 2) and only_relu:
             return Conv2dBody.RGB_STEP_3 if layout.stride_x == 1 else Conv2dBody.RGB_STEP_6
-        short = kernel[0] % 2 == 0 and (kernel[1] * channels, layout.stride_x * channels) == (4, 2)
-        return Conv2dBody.RUNS_OF_4_STEP_2 if short else None
+        if kernel[0] % 2 or (kernel[1] * channels, layout.stride_x * channels) != (4, 2):
+            return None
+        ten = (kernel[0], layout.line, layout.columns, steps) == (10, LANES, 5, 0)
+        return Conv2dBody.TEN_ROWS_OF_4 if ten else Conv2dBody.RUNS_OF_4_STEP_2
     lanes = rounded_up(channels, LANES // 2)
     if layout.x_pixel_stride != rounded_up(channels, LANES) or layout.dilation_x != 1:
         return None
@@ -122,6 +127,7 @@ def lanes_of(body: Conv2dBody, channels: int) -> int:
     if body in (
         Conv2dBody.RGB_STEP_3,
         Conv2dBody.RGB_STEP_6,
+        Conv2dBody.TEN_ROWS_OF_4,
         Conv2dBody.RUNS_OF_4_STEP_2,
         Conv2dBody.PACKED_RUNS,
     ):
@@ -355,14 +361,13 @@ class DepthwiseBody(IntEnum):
     NINE_TAPS = 1
     NINE_TAPS_RELU = 2
     NINE_TAPS_CLAMPED = 3
-    TAPS_25 = 4
-    TAPS_25_RELU = 5
-    TAPS_25_CLAMPED = 6
-    NINE_TAPS_RELU_2_SHIFTS = 7
-    NINE_TAPS_CLAMPED_2_SHIFTS = 8
-    NINE_TAPS_CLAMPED_3_SHIFTS = 9
-    NINE_TAPS_CLAMPED_4_SHIFTS = 10
-    TAPS_25_CLAMPED_2_SHIFTS = 11
+    TAPS_25_RELU = 4
+    TAPS_25_CLAMPED = 5
+    NINE_TAPS_RELU_2_SHIFTS = 6
+    NINE_TAPS_CLAMPED_2_SHIFTS = 7
+    NINE_TAPS_CLAMPED_3_SHIFTS = 8
+    NINE_TAPS_CLAMPED_4_SHIFTS = 9
+    TAPS_25_CLAMPED_2_SHIFTS = 10
 
 
 def depthwise_body(
@@ -372,9 +377,13 @@ def depthwise_body(
     taps = {(3, 3): "NINE_TAPS", (5, 5): "TAPS_25"}.get(kernel)
     if width == 1 or dilation_x > 1 or taps is None:
         return DepthwiseBody.ANY_WINDOW
-    variants = {(-128, 127): "", (0, 127): "_RELU"}
+    variants = ["_CLAMPED"]
+    if clamp == (0, 127) or (clamp == (-128, 127) and not steps):
+        variants.insert(0, "_RELU")
+    if clamp == (-128, 127):
+        variants.insert(0, "")
     suffix = f"_{steps + 1}_SHIFTS" if steps else ""
-    names = [taps + variants.get(clamp, "_CLAMPED") + suffix, taps + "_CLAMPED" + suffix]
+    names = [taps + variant + suffix for variant in variants]
     found = (DepthwiseBody.__members__.get(name) for name in names)
     return next((body for body in found if body is not None), DepthwiseBody.ANY_WINDOW)
 
