@@ -267,6 +267,16 @@ def lut_s8(b: Drawing) -> Any:
     return b.lut(_own_shape(b), table, exponent=EXPONENT, zero_point=b.draw["y_zero_point"], layer="kernel")
 
 
+def prelu_s8(b: Drawing) -> Any:
+    draw = b.draw
+    x = _own_shape(b)
+    slope = b.constant("slope", draw.values(shape_of(x)[-1:]))
+    return b.prelu(
+        x, slope, slope_exponent=draw["slope_exponent"], exponent=EXPONENT + draw["slope_exponent"] + draw["shift"],
+        zero_point=draw["y_zero_point"], layer="kernel",
+    )  # fmt: skip
+
+
 def softmax_s8(b: Drawing) -> Any:
     steps = np.exp(-np.arange(256) * 2.0 ** b.draw["x_exponent"])
     table = b.constant("table", np.floor(32768 * steps + 0.5).astype(np.uint16))
@@ -382,7 +392,7 @@ def halo_s8(b: Drawing) -> Any:
 BUILD: Mapping[str, Callable[[Drawing], Any]] = {
     function.__name__: function
     for function in (
-        conv2d_s8, depthwise_conv2d_s8, fully_connected_s8, add_s8, sub_s8, mul_s8, requantize_s8, lut_s8,
+        conv2d_s8, depthwise_conv2d_s8, fully_connected_s8, add_s8, sub_s8, mul_s8, requantize_s8, prelu_s8, lut_s8,
         softmax_s8, max_pool2d_s8, avg_pool2d_s8, mean_s8, resize_nearest_s8, transpose_s8,
         copy_s8, pad_s8, halo_s8,
     )

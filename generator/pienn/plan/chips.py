@@ -8,7 +8,7 @@ from functools import cache
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from pienn.ir.dialect import encoding_of, shape_of
+from pienn.ir.dialect import encoding_of, is_activation, shape_of
 from pienn.plan.assignment import Assignment
 from pienn.plan.kernel_list import read_kernels
 from pienn.plan.kernels import COPY, HALO
@@ -18,7 +18,7 @@ from pienn.plan.views import View
 if TYPE_CHECKING:
     from pienn.plan.plan import Call
 
-ELEMENTWISE = ("add_s8", "sub_s8", "mul_s8", "requantize_s8", "lut_s8")
+ELEMENTWISE = ("add_s8", "sub_s8", "mul_s8", "requantize_s8", "lut_s8", "prelu_s8")
 
 
 @cache
@@ -85,7 +85,7 @@ def _widened(call: Call, assignment: Assignment) -> Call:
     channels = whole_vectors(shape[-1])
     if any(view.shape != shape for view in views):
         return call
-    if all(_fills_its_storage(view, assignment) for view in views):
+    if call.kernel.name != "prelu_s8" and all(_fills_its_storage(view, assignment) for view in views):
         size = (whole_vectors(call.writes.bytes),)
         wide = [View(view.storage, 0, size, (1,)) for view in views]
         return replace(call, reads=tuple(wide[:-1]), writes=wide[-1])
@@ -147,7 +147,7 @@ def refusal(call: Call, version: str) -> str | None:
             return "operands of different shapes"
         if call.writes.shape[-1] % LANES:
             return "rows that are not whole vectors"
-        return _unserved_shifts(call) or _unaligned(images)
+        return _unserved_shifts(call, version) or _unaligned(images)
     vectors = (call.reads[0], call.writes) if name == "fully_connected_s8" else ()
     if any(prod(view.shape[:-1]) > 1 and view.shape[-1] % LANES for view in vectors):
         return "rows that are not whole vectors"
@@ -169,17 +169,24 @@ def _unserved_first_layer(call: Call, version: str) -> str | None:
 
 
 LARGEST_FACTOR_SHIFT = 6  # 2^6 is an int8
+LARGEST_PRELU_SHIFT = 12  # 128 * 2^12 fits 20 bits
 LARGEST_SUM_SHIFT = 22  # constants times 2^shift fit int32; beyond 16 all shifts give the same
 
 
-def _unserved_shifts(call: Call) -> str | None:
+def _unserved_shifts(call: Call, version: str) -> str | None:
     """Exponents of elementwise operators that are too far apart for factors of 8 bits and constants of 32."""
     op = call.op
     if call.kernel.name == "lut_s8":
         return None
-    y, operands = encoding_of(op.result).exponent, [encoding_of(value).exponent for value in op.operands]
+    y = encoding_of(op.result).exponent
+    operands = [encoding_of(value).exponent for value in op.operands if is_activation(value)]
     if call.kernel.name in ("add_s8", "sub_s8"):
         factor, shift = abs(operands[0] - operands[1]), y - min(operands)
+    elif call.kernel.name == "prelu_s8":
+        slope: Any = op.parameters["slope_exponent"]
+        factor, shift = -slope, y - operands[0] - slope
+        if version == "s3" and encoding_of(op.result).zero_point and shift > LARGEST_PRELU_SHIFT:
+            return "slopes too small for 20 bits"
     elif call.kernel.name == "mul_s8":
         factor, shift = 0, y - sum(operands)
     else:
