@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from wide_network import wide_network
 
 from pienn.codegen.packed import pack
 from pienn.commands.arrays import random_stored
 from pienn.commands.memory import bytes_of, describe_homes, memories
 from pienn.commands.simulated import Simulated
 from pienn.errors import PiennError
-from pienn.ir.builder import GraphBuilder
 from pienn.plan.constants import Budget
 from pienn.plan.memory_costs import CacheLevel, MemoryCosts
 from pienn.plan.plan import plan
@@ -43,25 +42,6 @@ def test_passes_over_a_block_miss_as_often_as_predicted(sets, ways, lines, passe
     missed = sum(cache.misses(line) for _ in range(passes) for line in range(lines))
     level = CacheLevel(sets * ways * 32, 32, ways, 1.0)
     assert MemoryCosts("flash", (level,)).read_cycles(lines * 32, passes) == missed
-
-
-def wide_network(channels: int = 256, size: int = 4):
-    """One 3x3 layer whose block of constants is larger than the ESP32-S3's cache, and a small one."""
-    source = np.random.default_rng(0)
-    b = GraphBuilder("wide")
-    x = b.input("x", (size, size, channels), -4, 0)
-    for name, outputs, window in (("large", 32, 3), ("small", 16, 1)):
-        inputs = channels if name == "large" else 32
-        weight = b.constant(
-            f"{name}.w", source.integers(-3, 4, (outputs, window, window, inputs)).astype(np.int8)
-        )
-        bias = b.constant(f"{name}.b", np.zeros(outputs, np.int32))
-        x = b.conv2d(
-            x, weight, bias, weight_exponents=[-7] * outputs, strides=(1, 1), padding=(window // 2,) * 4,
-            exponent=-2, zero_point=0, layer=name,
-        )  # fmt: skip
-    b.output("y", x)
-    return b.build()
 
 
 def homes(graph, target, sram=None, weights="flash", staging=True):

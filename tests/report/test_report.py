@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from wide_network import wide_network
 
 from pienn import cli
 from pienn.ir import file
@@ -177,27 +178,9 @@ def test_every_block_of_the_s3_has_its_proof(tmp_path):
     assert not any(call["proof"] for call in data["calls"])
 
 
-def wide_graph() -> Graph:
-    """A layer whose blocks of constants the ESP32-S3's cache cannot hold, and one whose blocks it can."""
-    source = np.random.default_rng(1)
-    b = GraphBuilder("wide")
-    x = b.input("x", (4, 4, 256), -4, 0)
-    for name, inputs, outputs, window in (("large", 256, 32, 3), ("small", 32, 16, 1)):
-        weight = b.constant(
-            f"{name}.w", source.integers(-3, 4, (outputs, window, window, inputs)).astype(np.int8)
-        )
-        bias = b.constant(f"{name}.b", np.zeros(outputs, np.int32))
-        x = b.conv2d(
-            x, weight, bias, weight_exponents=[-7] * outputs, padding=(window // 2,) * 4, exponent=-2, zero_point=0,
-            layer=name,
-        )  # fmt: skip
-    b.output("y", x)
-    return b.build()
-
-
 def test_constants_say_where_they_lie_and_what_is_staged(tmp_path):
     options = ("--memory", "esp32s3@240", "--weights-in", "flash")
-    text, data = write_report(wide_graph(), tmp_path, "esp32s3", *options)
+    text, data = write_report(wide_network(), tmp_path, "esp32s3", *options)
     assert not Page(text).mistakes
     large, small = (next(row for row in data["layers"] if row["name"] == name) for name in ("large", "small"))
     assert [home["parts"] for home in large["homes"]] == [2] and [
@@ -208,7 +191,7 @@ def test_constants_say_where_they_lie_and_what_is_staged(tmp_path):
     assert data["totals"]["homes"] == {"flash": data["totals"]["constant_bytes"]}
     assert any(storage["tensors"] == ["constants of large"] for storage in data["arena"]["storages"])
     arena = data["arena"]["bytes"]
-    _, data = write_report(wide_graph(), tmp_path, "esp32s3", *options, "--sram", f"{arena + 2000}")
+    _, data = write_report(wide_network(), tmp_path, "esp32s3", *options, "--sram", f"{arena + 2000}")
     assert (
         data["totals"]["homes"].keys() == {"SRAM", "flash"} and data["totals"]["sram_bytes"] <= arena + 2000
     )

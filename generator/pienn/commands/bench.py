@@ -102,7 +102,7 @@ def models(
     write_json(rows, json_file)
     if json_file != "-":
         wanted = memory.budget().weights
-        show(rows, "model", f"{target}, memory {memory.model}, weights in {wanted}, simulated")
+        show(rows, "model", f"{target}, {memory}, simulated")
         for row in rows:
             if row["weights_in"] != wanted:
                 print(f"{row['model']}: weights in {row['weights_in']}, they do not fit into {wanted}")
@@ -139,13 +139,14 @@ def show(rows: list[dict[str, Any]], what: str, title: str) -> None:
     table = Table(title=title)
     table.add_column(what)
     table.add_column("shape")
-    for heading in ("MAC", "cycles", "MAC/cycle", "issue bound", "% of bound", "not simulated"):
+    for heading in ("MAC", "cycles", "ms", "MAC/cycle", "issue bound", "% of bound", "not simulated"):
         table.add_column(heading, justify="right")
     for row in rows:
         rate = f"{row['mac_per_cycle']:.2f}" if row["mac_per_cycle"] else ""
         share = f"{100 * row['issue_bound'] / row['cycles']:.0f}" if row["cycles"] else ""
         table.add_row(
-            row[what], row["shape"], str(row["macs"] or ""), str(row["cycles"]), rate, str(row["issue_bound"]), share,
+            row[what], row["shape"], str(row["macs"] or ""), str(row["cycles"]),
+            f"{row['ms']:.2f}" if "ms" in row else "", rate, str(row["issue_bound"]), share,
             f"{row['reference_calls']} calls" if row.get("reference_calls") else "",
         )  # fmt: skip
     Console(width=None if Console().is_terminal else 150).print(table)
@@ -235,8 +236,7 @@ def kernels(target: str, revision: str, memory: MemoryOptions, json_file: str | 
         )
     write_json(rows, json_file)
     if json_file != "-":
-        setting = f"memory {memory.model}, weights in {memory.budget().weights}"
-        show(rows, "kernel", f"{target}, {setting}, simulated")
+        show(rows, "kernel", f"{target}, {memory}, simulated")
         for row in rows:
             if not row["macs"] and row["cycles"]:
                 print(f"{row['kernel']}, {row['shape']}: {row['cycles_per_output']:.3f} cycles per output")

@@ -30,6 +30,11 @@ class MemoryOptions:
     sram: int | None
     staging: bool
 
+    def __str__(self) -> str:
+        budget = self.budget()
+        fits = "" if budget.sram is None else f" but for what fits {budget.sram} bytes of SRAM"
+        return f"memory model {self.model}, weights in {budget.weights}{fits}"
+
     def budget(self, usual_weights: str = "SRAM") -> Budget:
         """For the planner; constants lie in flash where a budget for SRAM is given but no memory for them."""
         weights = self.weights or ("flash" if self.sram is not None else usual_weights)

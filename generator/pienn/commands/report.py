@@ -53,9 +53,7 @@ def report(
         simulated.run(random_stored(graph, 1, source.seed))
         packed, cost = simulated.packed, figures(simulated, 1)
         chip = f"ESP32-P4 revision {revision}" if target == "esp32p4" else "ESP32-S3"
-        setting = f"{chip}, memory model {memory.model}, weights in {budget.weights}"
-        if budget.sram is not None:
-            setting += f" but for what fits {budget.sram} bytes of SRAM"
+        setting = f"{chip}, {memory}"
     described = describe(packed, source.file_name, cost, setting)
     partial = output.with_name(output.name + ".partial")
     # A name may hold what UTF-8 cannot say.
