@@ -19,7 +19,7 @@ demo: $(VENV)/.ready
 
 test: $(VENV)/.ready-development
 	cd generator && ../$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
-	cd test_apps && ../$(BIN)/python -m pytest -n $(JOBS) -m "host_test or simulator"
+	cd test_apps && ../$(BIN)/python -m pytest -n $(JOBS) -m "host_test or simulator" kernels models
 
 setup: $(VENV)/.ready
 

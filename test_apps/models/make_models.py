@@ -88,7 +88,6 @@ def dscnn() -> Graph:
     for number in range(4):
         y = b.convolution(y, f"depthwise{number}", 64, (3, 3), depthwise=True, padding=(1, 1, 1, 1))
         y = b.convolution(y, f"pointwise{number}", 64)
-    height, width, _ = shape_of(y)
     exponent = encoding_of(y).exponent
     y = b.mean(y, first_axis=0, last_axis=1, exponent=exponent - 1, zero_point=-128, layer="pool")
     b.output("scores", b.classifier(y, "classifier", 12), (0,))

@@ -36,6 +36,9 @@ function(add_tested_model target name model)
         set(options OPTIONS --target "${PIENN_SIMULATOR}" --simd)
     endif()
     target_add_model("${target}" "${model}" NAME "${name}" ARENA CALLER PYTHON "${python}" ${options})
+    if(PIENN_SIMULATOR)
+        add_dependencies("${target}_elf" "pienn-${target}-${name}") # Makefiles know no rule for its single files
+    endif()
 endfunction()
 
 cmake_policy(POP)

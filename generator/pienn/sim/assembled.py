@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 
@@ -15,20 +15,28 @@ from pienn.isa.object import Object
 from pienn.sim.build import cache_folder
 
 DEPTH = 20_000  # of references between the parts of an object
-SOURCES = (".S", ".s", ".inc", ".h")
 
 
 def assembled(path: Path, target: str, revision: int = 3) -> Object:
     """The file assembled for a chip; files it includes lie in its folder or in the one above."""
     folders = (path.parent, path.parent.parent)
     sources = [path, *(other for folder in folders for other in _files(folder) if other != path)]
-    kept = cache_folder() / f"assembled_{_key(sources, f'{path.resolve()} {target} {revision}')}.pickle"
+    words = [f"{path.resolve()} {target} {revision}".encode(), *(source.read_bytes() for source in sources)]
+    return kept(words, lambda: assemble(path, target, revision=revision, include=[path.parent]))
+
+
+def kept(words: Iterable[bytes], make: Callable[[], Object]) -> Object:
+    """The object that `make` has made before from the same words and with the same assembler, or makes now."""
+    digest = hashlib.sha256(_assembler_key().encode())
+    for word in words:
+        digest.update(word)
+    path = cache_folder() / f"assembled_{digest.hexdigest()[:32]}.pickle"
     try:
-        return _load(kept)
+        return _load(path)
     except (OSError, EOFError, pickle.UnpicklingError, AttributeError, ImportError):
         pass
-    result = assemble(path, target, revision=revision, include=[path.parent])
-    _keep(kept, result)
+    result = make()
+    _keep(path, result)
     return result
 
 
@@ -55,13 +63,6 @@ def _keep(path: Path, result: Object) -> None:
         pass
     finally:
         sys.setrecursionlimit(limit)
-
-
-def _key(paths: Iterable[Path], words: str) -> str:
-    digest = hashlib.sha256((words + _assembler_key()).encode())
-    for path in paths:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:32]
 
 
 @cache

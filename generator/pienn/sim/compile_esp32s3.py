@@ -12,14 +12,14 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pienn.errors import PiennError
 from pienn.isa.assembler import assemble
 from pienn.isa.object import Image, Object
 from pienn.isa.source import Location
-from pienn.sim.assembled import assembled
+from pienn.sim.assembled import assembled, kept
 from pienn.sim.linker import executable, link_objects
 
 COMPILER = "xtensa-lx106-elf-gcc"
@@ -33,6 +33,7 @@ OPTIONS = (
 )
 CODE, DATA, END, CONSTANTS = 0x4037_0000, 0x3FC8_8000, 0x3FD0_0000, 0x4200_0000
 STACK_BYTES = 64 << 10
+LARGEST_KEPT = 200_000  # bytes of text; weights are larger, and change with every model
 # In the compiler's text: `.file 1 "main.c"` numbers a source file, `.loc 1 23 5` says where the next code comes from.
 FILE, PLACE = re.compile(r'\t\.file (\d+) "(.*?)"$'), re.compile(r"\t\.loc (\d+) (\d+) (\d+)")
 
@@ -78,7 +79,7 @@ def _assembled_text(text: Path, source: Path) -> Object:
     files: dict[str, str] = {}
     places: dict[int, Location] = {}
     place = Location(str(source), 1)
-    kept: list[str] = []
+    lines: list[str] = []
     in_debug = False
     for line in text.read_text().splitlines():
         if line.startswith("\t.section") or line == "\t.text":
@@ -87,11 +88,20 @@ def _assembled_text(text: Path, source: Path) -> Object:
             files[found[1]] = found[2]
         elif found := PLACE.match(line):
             place = Location(files.get(found[1], str(source)), int(found[2]), max(1, int(found[3])))
-        kept.append("" if in_debug else line)
-        places[len(kept)] = place
-    text.write_text("\n".join(kept) + "\n")
-    result = assemble(text, "esp32s3")
+        lines.append("" if in_debug else line)
+        places[len(lines)] = place
+    code = "\n".join(lines) + "\n"
+    text.write_text(code)
+
+    def make() -> Object:
+        return _with_places(assemble(text, "esp32s3"), places)
+
+    return kept([code.encode(), repr(places).encode()], make) if len(code) < LARGEST_KEPT else make()
+
+
+def _with_places(result: Object, places: Mapping[int, Location]) -> Object:
+    """The object with other source lines: those that `places` gives for the lines of its text."""
     for section in result.sections.values():
         for fragment in section.fragments:
-            fragment.location = places.get(fragment.location.line, place)
+            fragment.location = places.get(fragment.location.line, fragment.location)
     return result
