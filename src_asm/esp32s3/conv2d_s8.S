@@ -50,6 +50,7 @@
  * pixel of a row is finished behind the loop.
  *
  * several   blocks may have more than one shift, whose list a15 is behind, a12 being the difference; q6, q7 clamp
+ * small_bias  the sum starts from 16 int8 at a6 and q6 times lane 0 of q7: two slots less
  * rows      all rows in one call where the rows of x follow each other without gaps: a13 is the step of y between
  *           rows, a14 rows left
  * Else a10 and a15 are what vrelu takes. a9 is the number of pixels less one. */
@@ -63,7 +64,7 @@
 .endm
 
 /* The loop is set, and the MACs of the first pixel begin with what the caller puts behind this: a10-a15 are free. */
-.macro BEGIN_PIXELS id, several
+.macro BEGIN_PIXELS id, several, small_bias=0
     movi a10, .Lfinish\id
     .if \several
     l32i a15, a1, FRAME_RECORD
@@ -86,15 +87,28 @@
     wsr.lend a11
     wsr.lcount a9
     isync
+    .if \small_bias
+    ee.ldqa.s8.128.ip a6, 0
+    MAC q6, q7, 0
+    .else
     LOAD_ACCUMULATORS a6
+    .endif
     .if \several == 0
     l32i a10, a1, FRAME_RELU
     movi a15, 0
     .endif
 .endm
 
+.macro BEGIN_SUM small_bias
+    .if \small_bias
+    ee.ldqa.s8.128.ip a6, 0
+    .else
+    ee.ld.qacc_l.l.128.ip a6, 16
+    .endif
+.endm
+
 /* The begin of the loop, and where the first pixel enters it */
-.macro FINISH_PIXEL id, several
+.macro FINISH_PIXEL id, several, small_bias=0
     j .Lmacs\id
     .if \several
     .set step, MOST_FURTHER_SHIFTS
@@ -110,17 +124,21 @@
     .endif
 .Lfinish\id:
     CLAMP_PIXEL \several
-    ee.ld.qacc_l.l.128.ip a6, 16
+    BEGIN_SUM \small_bias
     ee.vst.128.xp q0, a3, a8
 .Lstored\id:
+    .if \small_bias
+    MAC q6, q7, 0
+    .else
     ee.ld.qacc_h.l.128.ip a6, 16
     ee.ld.qacc_l.h.32.ip a6, 4
     ee.ld.qacc_h.h.32.ip a6, -36
+    .endif
 .Lmacs\id:
 .endm
 
 /* The end of the loop; the weights' pointer goes back, which keeps srcmb from the last MAC. */
-.macro END_PIXELS id, several, rows
+.macro END_PIXELS id, several, rows, small_bias=0
     mov a4, a5
     ee.srcmb.s8.qacc q0, a7, 0
 .Lend\id:
@@ -132,7 +150,7 @@
     .if \rows
     addi a14, a14, -1
     beqz a14, .Llast\id
-    ee.ld.qacc_l.l.128.ip a6, 16
+    BEGIN_SUM \small_bias
     ee.vst.128.xp q0, a3, a13
     wsr.lcount a9
     isync
@@ -151,20 +169,20 @@
 /* ---- 1x1, few channels: the whole pixel unrolled ----
  *
  * Weights of lanes 0 and 1 stay in q4 and q5; without clamp those of lane 4 of the second and the third vector stay
- * in q6 and q7. The load slots that they free load input; the next pixel's first two vectors are loaded by the last
+ * in q6 and q7, where they are there; else the bias is in two parts. The load slots that they free load input; the next pixel's first two vectors are loaded by the last
  * MACs of this one. Pixels of x must follow each other without gaps (stride_x = 1, pixel_stride =
  * ceil16(channels)). Slots for K inputs: K + 8, each vector beyond the fourth one more, with clamp beyond the second
  * and one more; of several shifts 1 and 5 per further one. */
-.macro POINTWISE lanes, clamp
-    POINTWISE_OF \lanes, \clamp, \@
+.macro POINTWISE lanes, clamp, small_bias=0
+    POINTWISE_OF \lanes, \clamp, \small_bias, \@
 .endm
-.macro POINTWISE_OF lanes, clamp, id
+.macro POINTWISE_OF lanes, clamp, small_bias, id
     .set turn, 0
     ee.vld.128.ip q2, a2, PIE_BYTES
     .if \lanes > 16
     ee.vld.128.ip q3, a2, PIE_BYTES
     .endif
-    BEGIN_PIXELS \id, \clamp
+    BEGIN_PIXELS \id, \clamp, \small_bias
     movi a14, 1
     l32i a13, a1, FRAME_BORDER
     beqz a13, .Lrow_by_row\id
@@ -172,7 +190,7 @@
     s32i a14, a1, FRAME_ROWS_LEFT
     mov a14, a11
 .Lrow_by_row\id:
-    FINISH_PIXEL \id, \clamp
+    FINISH_PIXEL \id, \clamp, \small_bias
     MAC_LOAD q0, a4, q4, q2, 0
     MAC_LOAD q1, a4, q5, q2, 1
     .if \lanes <= 16
@@ -198,7 +216,7 @@
     STREAM_END q2, a2, q3, ((\lanes - 2) % 16)
     STREAM_END q3, a2, q3, ((\lanes - 1) % 16)
     .endif
-    END_PIXELS \id, \clamp, 1
+    END_PIXELS \id, \clamp, 1, \small_bias
 .endm
 
 /* ---- 3x3 over 16 channels: all nine taps unrolled ----
@@ -809,13 +827,13 @@
 /* Any size and any number of shifts or digits; the others take blocks of one shift in one digit. */
 /* Conv2dBody of the packer */
 BODY pienn_conv2d_s8_s3_pointwise_8
-    POINTWISE 8, 0
+    POINTWISE 8, 0, 1
 BODY pienn_conv2d_s8_s3_pointwise_16
-    POINTWISE 16, 0
+    POINTWISE 16, 0, 1
 BODY pienn_conv2d_s8_s3_pointwise_24
-    POINTWISE 24, 0
+    POINTWISE 24, 0, 1
 BODY pienn_conv2d_s8_s3_pointwise_32
-    POINTWISE 32, 0
+    POINTWISE 32, 0, 1
 BODY pienn_conv2d_s8_s3_pointwise_64
     POINTWISE 64, 0
 BODY pienn_conv2d_s8_s3_pointwise_8_clamped

@@ -18,6 +18,7 @@ from reference.reference_library import Library, compile_library
 
 from pienn.codegen.chip_packing import body_symbols
 from pienn.codegen.packing_esp32s3 import (
+    SMALL_BIAS,
     Layout,
     conv2d_blocks,
     depthwise_blocks,
@@ -46,12 +47,14 @@ def conv2d(
     gap=0,
     y_gap=None,
     seed=0,
+    packed=None,
 ):
     """(bodies and modes of the blocks, cycles) of a conv2d_s8 that agrees with the reference."""
     rng = np.random.default_rng(seed)
     fields = window_fields(size, kernel, stride, dilation, channels, outputs, clamp, pixel_stride, gap, y_gap)
     x = values(rng, bytes_of(fields["x"]), rails)
-    packed = filter_of(rng, (outputs, *kernel, channels), rails, large, shifts)
+    if packed is None:
+        packed = filter_of(rng, (outputs, *kernel, channels), rails, large, shifts)
     x_view = fields["x"]
     layout = Layout(
         x_view["pixel_stride"], stride[1], dilation[1], x_view["row_stride"] * dilation[0], size[1]
@@ -200,16 +203,27 @@ def test_conv2d_in_two_digits_and_with_several_shifts_agrees_with_the_reference(
     assert {"QACC", "two digits"} <= modes
 
 
-def test_unrolled_bodies_take_blocks_of_up_to_seven_shifts(library) -> None:
+def test_unrolled_bodies_take_blocks_of_up_to_five_shifts(library) -> None:
     for case in (
         {"size": (3, 5), "channels": 32, "outputs": 16, "y_gap": 32},
         {"size": (3, 5), "channels": 64, "outputs": 16},
         {"size": (2, 3), "channels": 16, "outputs": 16, "kernel": (3, 3)},
         {"size": (2, 3), "channels": 20, "outputs": 16, "kernel": (3, 3)},
     ):
-        bodies = [conv2d(library, **case, shifts=shifts)[0][0][0] for shifts in range(1, 9)]
-        assert bodies[0].startswith(("POINTWISE", "NINE_TAPS")) and bodies[7].startswith("RUNS"), bodies
-        assert len(set(bodies[1:7])) == 1 and bodies[6].startswith(("POINTWISE", "NINE_TAPS")), bodies
+        bodies = [conv2d(library, **case, shifts=shifts)[0][0][0] for shifts in range(1, 7)]
+        assert bodies[0].startswith(("POINTWISE", "NINE_TAPS")) and bodies[5].startswith("RUNS"), bodies
+        assert len(set(bodies[1:5])) == 1 and bodies[4].startswith(("POINTWISE", "NINE_TAPS")), bodies
+
+
+def test_biases_up_to_the_limit_of_two_parts_agree_with_the_reference(library) -> None:
+    for channels in (8, 16, 24, 32):
+        for bias, body in ((SMALL_BIAS, ""), (SMALL_BIAS + 1, "_CLAMPED")):
+            for y_gap in (0, 16):
+                packed = filter_of(np.random.default_rng(bias), (16, 1, 1, channels), False, False, 1)
+                packed.bias[:] = np.random.default_rng(bias).integers(-bias, bias + 1, 16)
+                packed.bias[:2] = -bias, bias
+                chosen, _ = conv2d(library, (3, 5), channels, 16, y_gap=y_gap, packed=packed)
+                assert chosen[0][0] == f"POINTWISE_{channels}{body}"
 
 
 @pytest.mark.parametrize(

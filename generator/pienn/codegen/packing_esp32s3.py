@@ -20,9 +20,11 @@ from pienn.plan.qacc_proof import CARRY_FACTORS, Block, Proof
 RESIDENT = 4  # vectors
 HEADER_WORDS = 12
 ADDRESS_BYTES = 4
+BIAS_FACTOR = 127  # of the part of a bias that small-bias bodies multiply
+SMALL_BIAS = BIAS_FACTOR * 127 + 63
 SHIFT_BYTE = 8  # where the shift lies
 SEVERAL_SHIFTS = 32  # more in the shift of fully_connected_s8's blocks that have several
-MOST_FURTHER_SHIFTS = 6  # of bodies that unroll their steps
+MOST_FURTHER_SHIFTS = 4  # of bodies that unroll their steps
 LANE_BITS = 20
 
 
@@ -78,9 +80,15 @@ def is_packed(channels: int, layout: Layout) -> bool:
 
 
 def special_body(
-    kernel: tuple[int, int], channels: int, layout: Layout, clamp: tuple[int, int], steps: int = 0
+    kernel: tuple[int, int],
+    channels: int,
+    layout: Layout,
+    clamp: tuple[int, int],
+    steps: int = 0,
+    largest_start: int = 0,
 ) -> Conv2dBody | None:
-    """An unrolled body for these taps and channels in one digit, `steps` to further shifts, if there is one."""
+    """An unrolled body for these taps and channels in one digit, `steps` to further shifts, sums that start within
+    -largest_start..largest_start, if there is one."""
     if steps > MOST_FURTHER_SHIFTS:
         return None
     only_relu = clamp in ((-128, 127), (0, 127))
@@ -97,7 +105,9 @@ def special_body(
     if kernel == (1, 1) and layout.stride_x == 1:
         plain = Conv2dBody.__members__.get(f"POINTWISE_{lanes}")
         clamped = Conv2dBody.__members__.get(f"POINTWISE_{lanes}_CLAMPED")
-        return plain if only_relu and plain is not None and not steps else clamped
+        if plain is None or not only_relu or steps or (has_small_bias(plain) and largest_start > SMALL_BIAS):
+            return clamped
+        return plain
     if kernel == (3, 3):
         return Conv2dBody.__members__.get(f"NINE_TAPS_{max(lanes, LANES)}")
     return None
@@ -148,6 +158,11 @@ def resident_weights(body: Conv2dBody) -> list[int]:
     return [0, 1, 20, 36] if body == Conv2dBody.POINTWISE_64 else [0, 1]
 
 
+def has_small_bias(body: Conv2dBody) -> bool:
+    """Whether a body starts its sums from int8 and a multiple of int8."""
+    return body <= Conv2dBody.POINTWISE_32
+
+
 def order_of_inputs(body: Conv2dBody, count: int) -> list[int]:
     """In which the body multiplies them."""
     if body == Conv2dBody.NINE_TAPS_16:
@@ -171,7 +186,7 @@ def accumulator_image(start: np.ndarray) -> np.ndarray:
         number = sum(int(lane) << (LANE_BITS * i) for i, lane in enumerate(half))
         halves.append(number.to_bytes(LANE_BITS, "little"))
     image = halves[0][:16] + halves[1][:16] + halves[0][16:] + halves[1][16:] + bytes(8)
-    return np.frombuffer(image, np.uint8)
+    return np.frombuffer(image, np.uint8).copy()
 
 
 def further_shifts(shift: np.ndarray) -> tuple[int, int, np.ndarray]:
@@ -193,11 +208,13 @@ def record(
     ahead: int = 2,
     image_behind: bool = False,
     several: bool = False,
+    small_bias: bool = False,
 ) -> np.ndarray:
     """One record as uint8; `block` has its weights in the order of the MACs, `resident` are places in it, the first of
     which is for register q4 + first_register; `body`: its place in the call's list; `ahead`: weights that the kernel
     has loaded when a pass ends; `image_behind`: QACC's image once more, behind the weights; `several`: the body knows
-    blocks of several shifts."""
+    blocks of several shifts; `small_bias`: the start is b + BIAS_FACTOR * c, b in place of QACC's image, c in q6, the
+    factor in q7."""
     streamed = [i for i in range(len(block.weights)) if i not in resident]
     kept = np.zeros((RESIDENT, LANES), np.int8)
     kept[2], kept[3] = block.minimum, block.maximum
@@ -221,7 +238,12 @@ def record(
     vectors.append(masks)
     if proof.carries:
         vectors.append(CARRY_FACTORS.view(np.uint8))
-    data = np.concatenate([accumulator_image(start), *(v.ravel() for v in vectors)])
+    image = accumulator_image(start)
+    if small_bias:
+        multiple = (start + BIAS_FACTOR // 2) // BIAS_FACTOR
+        kept[2], kept[3] = multiple, BIAS_FACTOR
+        image[:LANES] = (start - BIAS_FACTOR * multiple).astype(np.int8).view(np.uint8)
+    data = np.concatenate([image, *(v.ravel() for v in vectors)])
     header = np.zeros(HEADER_WORDS, "<i4")
     header[:] = [
         body * ADDRESS_BYTES,
@@ -287,7 +309,8 @@ def conv2d_blocks(
     for index, block in enumerate(blocks_of(packed, x_range, clamp)):
         body, proof, high_run = general, None, 0
         run = kernel[1] * rounded_up(channels, LANES)
-        special = special_body(kernel, channels, layout, clamp, len(further_shifts(block.shift)[2]))
+        steps, largest_start = len(further_shifts(block.shift)[2]), int(np.abs(block.start).max())
+        special = special_body(kernel, channels, layout, clamp, steps, largest_start)
         if special is not None:
             proof = qacc_proof.prove(in_order(block, special))
             body = general if proof is None else special
@@ -312,6 +335,7 @@ def conv2d_blocks(
                 ahead=1 if body == Conv2dBody.PACKED_RUNS else 2,
                 image_behind=body in (Conv2dBody.RGB_STEP_3, Conv2dBody.RGB_STEP_6),
                 several=body == special,
+                small_bias=has_small_bias(body),
             )
         )
         chosen.append((body.name, proof))
