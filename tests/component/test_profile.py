@@ -6,6 +6,7 @@ import re
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 from firmware import (
     VERSIONS,
@@ -23,6 +24,8 @@ from firmware import (
 from pienn.codegen.generate import generate
 from pienn.commands.cycles import figures, print_table
 from pienn.commands.simulated import Simulated
+from pienn.errors import PiennError
+from pienn.ir.builder import GraphBuilder
 from pienn.plan.plan import plan
 
 CHIPS = ["esp32p4", "esp32s3"]
@@ -143,3 +146,30 @@ def test_ordinary_builds_have_neither_hooks_nor_tables(tmp_path: Path, tool) -> 
     names = subprocess.run([tool("nm"), str(compiled)], capture_output=True, text=True, check=True).stdout
     assert "digits_run_in" in names
     assert not re.search(r"network|layers|pienn_watch|pienn_cycles|pienn_check", names)
+
+
+def test_networks_may_be_named_like_what_generated_c_uses(tmp_path: Path, tool) -> None:
+    builder = GraphBuilder("run")
+    value = builder.input("run", (4,), -4, 0)
+    table = builder.constant("layers", np.arange(-128, 128).astype(np.int8))
+    for layer in ("watch", "cycles", "UNWATCHED", "difference", "DONE"):
+        value = builder.lut(value, table, exponent=-4, zero_point=0, layer=layer)
+    builder.output("WATCH_PARAMETER", value)
+    graph = builder.build()
+    for target, name in (("host", "layers"), ("esp32p4", "run"), ("esp32s3", "watch")):
+        shadow = target != "host"
+        (tmp_path / target).mkdir()
+        for path in generate(plan(graph, target), tmp_path / target, name, shadow=shadow):
+            if path.suffix == ".c":
+                flags = [
+                    "-c",
+                    "-Wall",
+                    "-Wextra",
+                    "-Werror",
+                    "-DPIENN_PROFILE",
+                    "-DPIENN_TAP",
+                    "-DPIENN_CHECKS",
+                ]
+                build_on_host(tool("gcc"), [path], [*flags, *include_flags(tmp_path)], tmp_path / "out.o")
+    with pytest.raises(PiennError, match="nor pienn"):
+        generate(plan(graph), tmp_path, "pienn")

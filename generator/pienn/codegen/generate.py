@@ -30,6 +30,12 @@ WORDS_PER_LINE = 8
 # bytes. The others are read under their own type, because C lets only bytes and int32 be read out of words.
 WORD_ARRAYS = {"int8": "int8_t", "uint8": "uint8_t", "int32": "int32_t"}
 
+# What generated C calls its own variables, functions and macros.
+RESERVED = (
+    "arena", "tap", "context", "watch", "cycles", "difference", "layers", "run",
+    "START", "DONE", "WATCH_PARAMETER", "UNWATCHED",
+)  # fmt: skip
+
 
 @dataclass
 class Constant:
@@ -203,7 +209,7 @@ def describe(
     packed = pack(plan)
     plan = with_shadow(packed.plan) if shadow else packed.plan
     model = Model(model_identifier(name), plan, arena, source=source)
-    namer = Namer(("arena", "memory", "tap", "context", "watch", "cycles", "difference", name))
+    namer = Namer((*RESERVED, name))
     graph = plan.graph
     model.inputs = [_port(port, namer(port.name)) for port in graph.inputs]
     model.outputs = [_port(port, namer(port.name)) for port in graph.outputs]

@@ -39,9 +39,9 @@ class Namer:
 
 def model_identifier(name: str) -> str:
     """The prefix of all names of a model; raises PiennError for a name that is no C identifier."""
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,62}", name) or name in KEYWORDS:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,62}", name) or name in KEYWORDS or name.lower() == "pienn":
         raise PiennError(
-            f"{name!r} cannot be the model's name: give one with --name that starts with a letter and has only "
-            "letters, digits and _ (63 at most)"
+            f"{name!r} cannot be the model's name: give one with --name that starts with a letter, has only "
+            "letters, digits and _ (63 at most), and is no word of C nor pienn"
         )
     return name
