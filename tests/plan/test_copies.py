@@ -71,10 +71,22 @@ def odd_rows():
     return b.build()
 
 
+def repeated_channels():
+    """A factor for each channel, the same for all pixels."""
+    b = GraphBuilder("m")
+    x, factor = b.input("x", (5, 6, 24), -4, 0), b.input("factor", (1, 1, 24), -6, 0)
+    scaled = b.mul(x, factor, exponent=-3, zero_point=0, layer="scaled")
+    b.output("y", b.add(scaled, b.input("offset", (24,), -4, -128), exponent=-3, zero_point=0, layer="moved"))
+    return b.build()
+
+
+NETWORKS = [
+    pool_and_conv, product_and_conv, conv_and_product, bottleneck, odd_first_layer, odd_rows, repeated_channels,
+]  # fmt: skip
+
+
 @pytest.mark.parametrize("target", CHIPS)
-@pytest.mark.parametrize(
-    "network", [pool_and_conv, product_and_conv, conv_and_product, bottleneck, odd_first_layer, odd_rows]
-)
+@pytest.mark.parametrize("network", NETWORKS)
 def test_nothing_that_the_chip_can_do_is_left_to_the_reference(network, target):
     graph = network()
     simulated = Simulated(plan(graph, target))

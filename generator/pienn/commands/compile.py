@@ -42,6 +42,7 @@ from pienn.plan.plan import TARGETS, Plan, plan
     help="On a chip, call its assembly kernels; without them the reference runs in the same layout.",
 )
 @memory_options(model=None)
+@click.option("--explain", is_flag=True, help="Print what was chosen for every call, and why.")
 @click.option(
     "--shadow",
     is_flag=True,
@@ -60,6 +61,7 @@ def compile(  # the command's name
     simd: bool,
     shadow: bool,
     memory: MemoryOptions,
+    explain: bool,
     depfile: Path | None,
     json_file: str | None,
 ) -> None:
@@ -105,9 +107,19 @@ def compile(  # the command's name
     )
     print(f"arena: {placement.total} bytes, lower bound {placement.lower_bound}, {proof}")
     if target != "host":
+        if explain:
+            print_calls(model.plan)
         print("\n".join(describe_homes(model.plan)))
         print_reference_calls(model.plan)
     print(f"written: {folder}/ " + " ".join(path.name for path in files))
+
+
+def print_calls(planned: Plan) -> None:
+    """A line for each call: where its result lies, its kernel, and the reasons."""
+    for number, call in enumerate(planned.calls):
+        where, offset = planned.address(call.writes)
+        shape, kernel = "x".join(map(str, call.writes.shape)), f"{call.kernel.name}_{call.version}"
+        print(f"{number:4} {call.op.layer}: {shape} at {where} {offset}, {kernel}, {call.reason}")
 
 
 def print_reference_calls(planned: Plan) -> None:

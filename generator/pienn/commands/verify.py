@@ -15,6 +15,7 @@ import numpy as np
 from pienn.codegen.generate import describe
 from pienn.codegen.native import Native
 from pienn.commands.arrays import random_stored, read_arrays, to_graph
+from pienn.commands.memory import USUAL_MODEL, memories
 from pienn.commands.models import Source, source_options
 from pienn.commands.places import (
     Place,
@@ -30,6 +31,7 @@ from pienn.commands.results import json_option, write_json
 from pienn.commands.simulated import Simulated
 from pienn.ir.graph import Graph
 from pienn.passes.pipeline import OWN, apply, stages
+from pienn.plan.constants import Budget
 from pienn.plan.plan import TARGETS, plan
 
 DEFAULT_INPUTS = 16
@@ -98,7 +100,9 @@ def verify(
             tuned = final
             for name, tuned in apply(final, OWN.get(target, ())):
                 places.append(interpreter_place(f"after {name}", tuned))
-            places.append(simulated_place(target, Simulated(plan(tuned, target))))
+            # As `pienn compile` would make it: constants in flash, staged where that pays.
+            budget = Budget(memories(USUAL_MODEL[target]), "flash")
+            places.append(simulated_place(target, Simulated(plan(tuned, target), budget=budget)))
         difference, compared = compare(
             places,
             inputs,

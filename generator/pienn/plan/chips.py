@@ -83,19 +83,26 @@ def _widened(call: Call, assignment: Assignment) -> Call:
     views = (*call.reads, call.writes)
     shape = call.writes.shape
     channels = whole_vectors(shape[-1])
-    if any(view.shape != shape for view in views):
+    if not all(_repeats_rows(view, shape) for view in views):
         return call
-    if call.kernel.name != "prelu_s8" and all(_fills_its_storage(view, assignment) for view in views):
+    alone = all(view.shape == shape and _fills_its_storage(view, assignment) for view in views)
+    if call.kernel.name != "prelu_s8" and alone:
         size = (whole_vectors(call.writes.bytes),)
         wide = [View(view.storage, 0, size, (1,)) for view in views]
         return replace(call, reads=tuple(wide[:-1]), writes=wide[-1])
     if len(shape) == 3:
-        if any(shape[0] * shape[1] > 1 and view.strides[1] != channels for view in views):
+        if any(prod(view.shape[:-1]) > 1 and view.strides[-2] != channels for view in views):
             return call
     elif len(shape) > 1 and shape[-1] != channels:
         return call
-    wide = [View(view.storage, view.offset, (*shape[:-1], channels), view.strides) for view in views]
+    wide = [View(view.storage, view.offset, (*view.shape[:-1], channels), view.strides) for view in views]
     return replace(call, reads=tuple(wide[:-1]), writes=wide[-1])
+
+
+def _repeats_rows(view: View, shape: tuple[int, ...]) -> bool:
+    """Whether a view has the shape of the result, or repeats whole rows of its last axis."""
+    outer = (1,) * (len(shape) - len(view.shape)) + view.shape[:-1]
+    return view.shape[-1] == shape[-1] and all(size in (1, full) for size, full in zip(outer, shape))
 
 
 def _fills_its_storage(view: View, assignment: Assignment) -> bool:
@@ -143,8 +150,8 @@ def refusal(call: Call, version: str) -> str | None:
     if name == "avg_pool2d_s8":
         return _unserved_average(call, version) or _unaligned(images)
     if name in ELEMENTWISE:
-        if any(view.shape != call.writes.shape for view in call.reads):
-            return "operands of different shapes"
+        if not all(_repeats_rows(view, call.writes.shape) for view in call.reads):
+            return "an operand that is repeated along its last axis"
         if call.writes.shape[-1] % LANES:
             return "rows that are not whole vectors"
         return _unserved_shifts(call, version) or _unaligned(images)
