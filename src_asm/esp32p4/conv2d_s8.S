@@ -105,6 +105,37 @@
     FINISH_RESIDENT \clamp, .Lpixel\@
 .endm
 
+/* The same for 16 or 32 inputs of pixels that are apart: any stride_x, any pixel_stride. Nothing is loaded ahead, which
+ * would be far behind x: one slot more for 16, two for 32. */
+.macro POINTWISE_APART lanes
+    .if \lanes > 16
+    addi t3, s1, -16
+    .endif
+.Lpixel\@:
+    .if \lanes > 16
+    esp.vld.128.ip q2, a0, 16
+    esp.vld.128.xp q3, a0, t3
+    .else
+    esp.vld.128.xp q2, a0, s1
+    .endif
+    LOAD_BIAS a4
+    MAC_LOAD q0, a3, q4, q2, 0
+    MAC_LOAD q1, a3, q5, q2, 1
+    .if \lanes > 16
+    STREAM q2, 2, 14
+    STREAM q3, 0, 14
+    MAC q0, q3, 14
+    esp.vld.128.xp q0, a3, t4
+    MAC q1, q3, 15
+    .else
+    STREAM q2, 2, 12
+    MAC q0, q2, 14
+    esp.vld.128.xp q0, a3, t4
+    MAC q1, q2, 15
+    .endif
+    FINISH_RESIDENT 1, .Lpixel\@
+.endm
+
 /* ---- 3x3 over 16 channels: all nine taps unrolled ----
  *
  * As above with one pointer per kernel row, whose last load steps back to the next pixel. pixel_stride = 16,
@@ -527,6 +558,10 @@ BODY pienn_conv2d_s8_p4_short_64_clamped
     POINTWISE_SHORT 64, 1
 BODY pienn_conv2d_s8_p4_short_128_clamped
     POINTWISE_SHORT 128, 1
+BODY pienn_conv2d_s8_p4_short_16_apart
+    POINTWISE_APART 16
+BODY pienn_conv2d_s8_p4_short_32_apart
+    POINTWISE_APART 32
 BODY pienn_conv2d_s8_p4_nine_taps_16
     NINE_TAPS
 BODY pienn_conv2d_s8_p4_nine_taps_24

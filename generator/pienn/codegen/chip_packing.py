@@ -56,7 +56,25 @@ def _p4_conv2d(arrays: Arrays, fields: Fields, _: tuple[int, int]) -> Struct:
     return Struct({"blocks": blocks}, fields, body_symbols("p4", "conv2d_s8", [body]))
 
 
+def _column_as_row(fields: Fields) -> Fields:
+    """A window of one column over an image of one column, turned: kernels are fastest along rows."""
+    if fields["kernel_width"] > 1 or fields["x"]["width"] > 1 or fields["y"]["width"] > 1:
+        return fields
+    turned = {name: _turned(fields[name]) for name in ("x", "y")}
+    for name in ("kernel", "stride", "dilation"):
+        first, second = ("height", "width") if name == "kernel" else ("y", "x")
+        turned |= {f"{name}_{first}": fields[f"{name}_{second}"], f"{name}_{second}": fields[f"{name}_{first}"]}
+    return fields | turned
+
+
+def _turned(view: dict[str, int]) -> dict[str, int]:
+    """An image of one column as one of one row."""
+    rows, stride = view["height"], view["row_stride"]
+    return view | {"height": 1, "width": rows, "pixel_stride": stride, "row_stride": rows * stride}
+
+
 def _p4_depthwise_conv2d(arrays: Arrays, fields: Fields, _: tuple[int, int]) -> Struct:
+    fields = _column_as_row(fields)
     window = fields["kernel_height"], fields["kernel_width"]
     body = p4.choose_depthwise_body(window, _p4_layout(fields), fields["dilation_y"])
     symbols = body_symbols("p4", "depthwise_conv2d_s8", [body])

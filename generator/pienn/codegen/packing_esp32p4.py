@@ -58,19 +58,21 @@ class Conv2dBody(IntEnum):
     SHORT_32_CLAMPED = 7
     SHORT_64_CLAMPED = 8
     SHORT_128_CLAMPED = 9
-    NINE_TAPS_16 = 10
-    NINE_TAPS_24 = 11
-    NINE_TAPS_32 = 12
-    LONG_4 = 13
-    RUNS_6 = 14
-    RUNS_3 = 15
-    RUNS_1 = 16
-    TAPS_WHOLE = 17
-    TAPS_HALF = 18
-    TAPS_WHOLE_HALF = 19
-    RGB_STEP_3 = 20
-    RGB_STEP_6 = 21
-    RUNS_OF_4_STEP_2 = 22
+    SHORT_16_APART = 10
+    SHORT_32_APART = 11
+    NINE_TAPS_16 = 12
+    NINE_TAPS_24 = 13
+    NINE_TAPS_32 = 14
+    LONG_4 = 15
+    RUNS_6 = 16
+    RUNS_3 = 17
+    RUNS_1 = 18
+    TAPS_WHOLE = 19
+    TAPS_HALF = 20
+    TAPS_WHOLE_HALF = 21
+    RGB_STEP_3 = 22
+    RGB_STEP_6 = 23
+    RUNS_OF_4_STEP_2 = 24
 
 
 SHORT = {
@@ -87,6 +89,7 @@ SHORT_CLAMPED = {
     64: Conv2dBody.SHORT_64_CLAMPED,
     128: Conv2dBody.SHORT_128_CLAMPED,
 }
+SHORT_APART = {16: Conv2dBody.SHORT_16_APART, 32: Conv2dBody.SHORT_32_APART}
 NINE_TAPS = {16: Conv2dBody.NINE_TAPS_16, 24: Conv2dBody.NINE_TAPS_24, 32: Conv2dBody.NINE_TAPS_32}
 # Bodies that count all lanes of a pixel's last vector; the others count 8 where the rest is fill.
 WHOLE_VECTORS = (
@@ -130,6 +133,8 @@ def choose_body(kernel: tuple[int, int], channels: int, layout: Layout) -> Conv2
     dense = layout.x_pixel_stride == padded and layout.dilation_x == 1
     if kernel == (1, 1) and layout.stride_x == 1 and dense and lanes in SHORT_CLAMPED:
         return SHORT[lanes] if lanes in SHORT and not layout.clamped else SHORT_CLAMPED[lanes]
+    if kernel == (1, 1) and lanes in SHORT_APART:
+        return SHORT_APART[lanes]
     if kernel == (3, 3) and dense and lanes in NINE_TAPS:
         return NINE_TAPS[lanes]
     groups = kernel[1] * padded // LANES
@@ -178,7 +183,7 @@ def order_of_weights(body: Conv2dBody, count: int) -> tuple[list[int], list[int]
         resident = [0, 1, LANES + 4, 2 * LANES + 4]
     elif body == Conv2dBody.NINE_TAPS_24:
         resident = [0, 1, LANES + 4, LANES + 8 + 4]
-    elif body <= Conv2dBody.SHORT_128_CLAMPED or body in (Conv2dBody.RGB_STEP_3, Conv2dBody.RGB_STEP_6):
+    elif body <= Conv2dBody.SHORT_32_APART or body in (Conv2dBody.RGB_STEP_3, Conv2dBody.RGB_STEP_6):
         resident = [0, 1]
     else:
         resident = []
