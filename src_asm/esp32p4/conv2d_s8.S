@@ -105,33 +105,49 @@
     FINISH_RESIDENT \clamp, .Lpixel\@
 .endm
 
-/* The same for 16 or 32 inputs of pixels that are apart: any stride_x, any pixel_stride. Nothing is loaded ahead, which
- * would be far behind x: one slot more for 16, two for 32. */
-.macro POINTWISE_APART lanes
-    .if \lanes > 16
-    addi t3, s1, -16
-    .endif
-.Lpixel\@:
-    .if \lanes > 16
-    esp.vld.128.ip q2, a0, 16
-    esp.vld.128.xp q3, a0, t3
+/* 1x1 over pixels that are apart: any stride_x, any pixel_stride. Nothing is loaded ahead, which would be far behind x.
+ * Slots for K inputs: K + 8, and one per vector. */
+.macro LOAD_APART x, last
+    .if \last
+    esp.vld.128.xp \x, a0, t3
     .else
-    esp.vld.128.xp q2, a0, s1
+    esp.vld.128.ip \x, a0, 16
     .endif
+.endm
+.macro VECTOR_APART x, first, vector, loaded
+    .if vectors > \vector + 1
+    STREAM \x, \first, 4
+    LOAD_APART \loaded, (vectors == \vector + 2)
+    STREAM \x, (\first + 4), (12 - \first)
+    .else
+    STREAM \x, \first, (last - 2 - \first)
+    MAC q0, \x, (last - 2)
+    esp.vld.128.xp q0, a3, t4
+    MAC q1, \x, (last - 1)
+    .endif
+.endm
+.macro POINTWISE_APART lanes
+    .set vectors, (\lanes + 15) / 16
+    .set last, \lanes - 16 * (vectors - 1)
+    li t3, 16 * (vectors - 1)
+    sub t3, s1, t3              /* from a pixel's last vector to the next pixel */
+.Lpixel\@:
+    LOAD_APART q2, (vectors == 1)
     LOAD_BIAS a4
     MAC_LOAD q0, a3, q4, q2, 0
     MAC_LOAD q1, a3, q5, q2, 1
-    .if \lanes > 16
-    STREAM q2, 2, 14
-    STREAM q3, 0, 14
-    MAC q0, q3, 14
-    esp.vld.128.xp q0, a3, t4
-    MAC q1, q3, 15
-    .else
-    STREAM q2, 2, 12
-    MAC q0, q2, 14
-    esp.vld.128.xp q0, a3, t4
-    MAC q1, q2, 15
+    VECTOR_APART q2, 2, 0, q3
+    .if vectors > 1
+    VECTOR_APART q3, 0, 1, q2
+    .endif
+    .if vectors > 2
+    VECTOR_APART q2, 0, 2, q3
+    .endif
+    .if vectors > 3
+    VECTOR_APART q3, 0, 3, q2
+    .endif
+    .if vectors > 4
+    VECTOR_APART q2, 0, 4, q3
     .endif
     FINISH_RESIDENT 1, .Lpixel\@
 .endm
@@ -298,8 +314,42 @@
     FINISH_LONG .Lpixel\@
 .endm
 
-/* Taps anywhere: any pixel_stride, any dilation. A tap has a run of whole vectors, and with `half` a vector more,
- * of which 8 lanes count. */
+/* Taps anywhere: any pixel_stride, any dilation. `whole` vectors, one or two, and one more of which 8 lanes count */
+.macro TAPS_UNROLLED whole
+    lw t3, FRAME_TAP_STEP
+    addi t3, t3, -16 * \whole
+.Lpixel\@:
+    START_LONG
+    mv s0, a0
+.Lrow\@:
+    lw s7, FRAME_KERNEL_WIDTH
+    mv a2, s0
+.Ltap\@:
+    esp.vld.128.ip q2, a2, 16
+    .if \whole == 1
+    esp.vld.128.xp q3, a2, t3
+    STREAM q2, 0, 16
+    addi s7, s7, -1
+    STREAM q3, 0, 8
+    .else
+    esp.vld.128.ip q3, a2, 16
+    STREAM q2, 0, 16
+    STREAM q3, 0, 2
+    esp.vld.128.xp q2, a2, t3
+    STREAM q3, 2, 14
+    addi s7, s7, -1
+    STREAM q2, 0, 8
+    .endif
+    bnez s7, .Ltap\@
+    add s0, s0, t2
+    add a7, a0, s2
+    add s0, s0, a6
+    bne s0, a7, .Lrow\@
+    add a0, a0, s1
+    FINISH_LONG .Lpixel\@
+.endm
+
+/* As above: a run of any number of whole vectors, and with `half` one more of which 8 lanes count */
 .macro TAPS whole, half
     lw t3, FRAME_TAP_STEP
     sub t3, t3, a6
@@ -558,10 +608,20 @@ BODY pienn_conv2d_s8_p4_short_64_clamped
     POINTWISE_SHORT 64, 1
 BODY pienn_conv2d_s8_p4_short_128_clamped
     POINTWISE_SHORT 128, 1
+BODY pienn_conv2d_s8_p4_short_8_apart
+    POINTWISE_APART 8
 BODY pienn_conv2d_s8_p4_short_16_apart
     POINTWISE_APART 16
+BODY pienn_conv2d_s8_p4_short_24_apart
+    POINTWISE_APART 24
 BODY pienn_conv2d_s8_p4_short_32_apart
     POINTWISE_APART 32
+BODY pienn_conv2d_s8_p4_short_40_apart
+    POINTWISE_APART 40
+BODY pienn_conv2d_s8_p4_short_48_apart
+    POINTWISE_APART 48
+BODY pienn_conv2d_s8_p4_short_72_apart
+    POINTWISE_APART 72
 BODY pienn_conv2d_s8_p4_nine_taps_16
     NINE_TAPS
 BODY pienn_conv2d_s8_p4_nine_taps_24
@@ -576,6 +636,10 @@ BODY pienn_conv2d_s8_p4_runs_3
     RUNS 3
 BODY pienn_conv2d_s8_p4_runs_1
     RUNS_OF_SINGLES
+BODY pienn_conv2d_s8_p4_taps_24
+    TAPS_UNROLLED 1
+BODY pienn_conv2d_s8_p4_taps_40
+    TAPS_UNROLLED 2
 BODY pienn_conv2d_s8_p4_taps_whole
     TAPS 1, 0
 BODY pienn_conv2d_s8_p4_taps_half

@@ -132,7 +132,8 @@ CONV2D = {
         for c in (8, 16, 64, 120)
     ],
     "1x1 in steps": [
-        {"size": (3, 4), "channels": c, "outputs": 16, "stride": (2, 3)} for c in (8, 16, 64, 96)
+        {"size": (3, 4), "channels": c, "outputs": 16, "stride": (2, 3)}
+        for c in (8, 16, 24, 32, 40, 48, 64, 72, 96)
     ],
     "3x3": [
         {"size": (3, 4), "channels": c, "outputs": 24, "kernel": (3, 3)}
@@ -190,6 +191,9 @@ def test_conv2d_agrees_with_the_reference(library, group, clamp, revision) -> No
         (14.0, {"size": (16, 16), "channels": 64, "outputs": 64, "kernel": (3, 3)}),
         (14.0, {"size": (32, 32), "channels": 16, "outputs": 16, "kernel": (3, 3)}),
         (11.5, {"size": (14, 14), "channels": 24, "outputs": 40, "kernel": (3, 3)}),
+        (13.1, {"size": (14, 14), "channels": 40, "outputs": 64, "kernel": (3, 3)}),
+        (12.2, {"size": (14, 14), "channels": 40, "outputs": 64}),
+        (9.4, {"size": (14, 14), "channels": 16, "outputs": 64, "stride": (2, 2)}),
         (
             11.0,
             {

@@ -63,7 +63,10 @@ def _column_as_row(fields: Fields) -> Fields:
     turned = {name: _turned(fields[name]) for name in ("x", "y")}
     for name in ("kernel", "stride", "dilation"):
         first, second = ("height", "width") if name == "kernel" else ("y", "x")
-        turned |= {f"{name}_{first}": fields[f"{name}_{second}"], f"{name}_{second}": fields[f"{name}_{first}"]}
+        turned |= {
+            f"{name}_{first}": fields[f"{name}_{second}"],
+            f"{name}_{second}": fields[f"{name}_{first}"],
+        }
     return fields | turned
 
 

@@ -58,21 +58,28 @@ class Conv2dBody(IntEnum):
     SHORT_32_CLAMPED = 7
     SHORT_64_CLAMPED = 8
     SHORT_128_CLAMPED = 9
-    SHORT_16_APART = 10
-    SHORT_32_APART = 11
-    NINE_TAPS_16 = 12
-    NINE_TAPS_24 = 13
-    NINE_TAPS_32 = 14
-    LONG_4 = 15
-    RUNS_6 = 16
-    RUNS_3 = 17
-    RUNS_1 = 18
-    TAPS_WHOLE = 19
-    TAPS_HALF = 20
-    TAPS_WHOLE_HALF = 21
-    RGB_STEP_3 = 22
-    RGB_STEP_6 = 23
-    RUNS_OF_4_STEP_2 = 24
+    SHORT_8_APART = 10
+    SHORT_16_APART = 11
+    SHORT_24_APART = 12
+    SHORT_32_APART = 13
+    SHORT_40_APART = 14
+    SHORT_48_APART = 15
+    SHORT_72_APART = 16
+    NINE_TAPS_16 = 17
+    NINE_TAPS_24 = 18
+    NINE_TAPS_32 = 19
+    LONG_4 = 20
+    RUNS_6 = 21
+    RUNS_3 = 22
+    RUNS_1 = 23
+    TAPS_24 = 24
+    TAPS_40 = 25
+    TAPS_WHOLE = 26
+    TAPS_HALF = 27
+    TAPS_WHOLE_HALF = 28
+    RGB_STEP_3 = 29
+    RGB_STEP_6 = 30
+    RUNS_OF_4_STEP_2 = 31
 
 
 SHORT = {
@@ -89,7 +96,8 @@ SHORT_CLAMPED = {
     64: Conv2dBody.SHORT_64_CLAMPED,
     128: Conv2dBody.SHORT_128_CLAMPED,
 }
-SHORT_APART = {16: Conv2dBody.SHORT_16_APART, 32: Conv2dBody.SHORT_32_APART}
+SHORT_APART = {lanes: Conv2dBody[f"SHORT_{lanes}_APART"] for lanes in (8, 16, 24, 32, 40, 48, 72)}
+TAPS = {24: Conv2dBody.TAPS_24, 40: Conv2dBody.TAPS_40}
 NINE_TAPS = {16: Conv2dBody.NINE_TAPS_16, 24: Conv2dBody.NINE_TAPS_24, 32: Conv2dBody.NINE_TAPS_32}
 # Bodies that count all lanes of a pixel's last vector; the others count 8 where the rest is fill.
 WHOLE_VECTORS = (
@@ -139,6 +147,8 @@ def choose_body(kernel: tuple[int, int], channels: int, layout: Layout) -> Conv2
         return NINE_TAPS[lanes]
     groups = kernel[1] * padded // LANES
     if lanes != padded or not (dense or kernel[1] == 1):
+        if lanes in TAPS:
+            return TAPS[lanes]
         whole, half = lanes >= LANES, lanes % LANES > 0
         return Conv2dBody.TAPS_WHOLE if not half else Conv2dBody(Conv2dBody.TAPS_HALF + whole)
     if kernel == (1, 1) and groups % 4 == 0:
@@ -168,7 +178,7 @@ def conv2d_blocks(packed: Filter, body: Conv2dBody, kernel: tuple[int, int], cha
     weights = np.pad(weights, ((0, 0), (0, 0), (0, lanes - channels), (0, 0))).reshape(blocks, -1, LANES)
     resident, streamed = order_of_weights(body, weights.shape[1])
     run = kernel[1] * rounded_up(channels, LANES)
-    if body >= Conv2dBody.TAPS_WHOLE:
+    if body >= Conv2dBody.TAPS_24:
         run = 0 if is_packed else lanes // LANES * LANES
     return records(packed, weights, run, resident, streamed)
 
@@ -183,7 +193,7 @@ def order_of_weights(body: Conv2dBody, count: int) -> tuple[list[int], list[int]
         resident = [0, 1, LANES + 4, 2 * LANES + 4]
     elif body == Conv2dBody.NINE_TAPS_24:
         resident = [0, 1, LANES + 4, LANES + 8 + 4]
-    elif body <= Conv2dBody.SHORT_32_APART or body in (Conv2dBody.RGB_STEP_3, Conv2dBody.RGB_STEP_6):
+    elif body <= Conv2dBody.SHORT_72_APART or body in (Conv2dBody.RGB_STEP_3, Conv2dBody.RGB_STEP_6):
         resident = [0, 1]
     else:
         resident = []
