@@ -8,7 +8,7 @@ import pytest
 from checker import CHIPS, Tally, check, check_case, chip_kernels, main, rerun
 from checker_call import Chip, Network
 from checker_draw import BUILD, CORNER_EVERY, DATA, draw_case
-from disturbance import disturbed_call
+from disturbance import call_disturbed_everywhere, disturbed_call
 
 from pienn.sim.machine import Machine
 
@@ -90,3 +90,18 @@ def test_another_tasks_rounding_does_not_reach_results_of_revision_1(kernel: str
             continue  # run twice, it would read its own result
         check_case(Chip("esp32p4", 1), kernel, seed, Tally(), run)
     assert run.times
+
+
+@pytest.mark.parametrize("revision", [1, 3])
+@pytest.mark.parametrize("kernel", chip_kernels("esp32p4"))
+def test_a_foreign_cfg_after_any_instruction_changes_nothing(kernel: str, revision: int) -> None:
+    """Every place of one short call of each kernel; longer calls are disturbed at one place, in the test above."""
+    run = call_disturbed_everywhere(longest=1500)
+    for seed in range(36):
+        case = draw_case(kernel, seed)
+        if case is None or case.fields.get("in_place", "none") != "none":
+            continue  # run twice, it would read its own result
+        check_case(Chip("esp32p4", revision), kernel, seed, Tally(), run)
+        if run.times:  # pyright: ignore[reportFunctionMemberAccess]
+            return
+    pytest.fail("no case is short enough")
