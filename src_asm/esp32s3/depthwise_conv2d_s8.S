@@ -162,14 +162,10 @@
     ee.xorq q4, q4, q5
     .set step, step - 1
     .endr
-    .if \clamp == 1
-    ee.zero.q q6
-    ee.vmax.s8 q4, q4, q6
-    .endif
     ld.qr q6, a6, 80
     ld.qr q5, a6, 64
     .endif
-    .if \clamp == 1 && \further == 0
+    .if \clamp == 1
     ee.vrelu.s8 q4, a5, a0
     .elseif \clamp == 2
     ee.vmax.s8 q4, q4, q6
@@ -346,7 +342,7 @@
     bbsi a7, FIRST_BIT, .Lfirst_pairs\id
     j .Lpairs\id
 .Ldone\id:
-    .if \further || \clamp == 1
+    .if \further + \clamp % 2
     l32i a0, a1, FRAME_RETURN
     .endif
     bbci a7, ODD_BIT, .Lstore\id
@@ -427,16 +423,16 @@ BODY pienn_depthwise_conv2d_s8_s3_taps_25_relu
     WALKED 5, 5, 3, 1, 0
 BODY pienn_depthwise_conv2d_s8_s3_taps_25_clamped
     WALKED 5, 5, 1, 2, 0
-BODY pienn_depthwise_conv2d_s8_s3_nine_taps_relu_2_shifts
-    WALKED 3, 3, 3, 1, 1
+BODY pienn_depthwise_conv2d_s8_s3_nine_taps_2_shifts
+    WALKED 3, 3, 3, 0, 1
+BODY pienn_depthwise_conv2d_s8_s3_nine_taps_4_shifts
+    WALKED 3, 3, 3, 0, 3
+BODY pienn_depthwise_conv2d_s8_s3_nine_taps_7_shifts
+    WALKED 3, 3, 3, 0, 6
 BODY pienn_depthwise_conv2d_s8_s3_nine_taps_clamped_2_shifts
     WALKED 3, 3, 1, 2, 1
-BODY pienn_depthwise_conv2d_s8_s3_nine_taps_clamped_3_shifts
-    WALKED 3, 3, 1, 2, 2
 BODY pienn_depthwise_conv2d_s8_s3_nine_taps_clamped_4_shifts
     WALKED 3, 3, 1, 2, 3
-BODY pienn_depthwise_conv2d_s8_s3_taps_25_clamped_2_shifts
-    WALKED 5, 5, 1, 2, 1
 
     .text
 /* void pienn_depthwise_conv2d_s8_s3(const int8_t *x, int8_t *y, const pienn_depthwise_conv2d_s8_params *p)

@@ -208,12 +208,13 @@ def record(
     ahead: int = 2,
     image_behind: bool = False,
     several: bool = False,
+    steps: int = 0,
     small_bias: bool = False,
 ) -> np.ndarray:
     """One record as uint8; `block` has its weights in the order of the MACs, `resident` are places in it, the first of
     which is for register q4 + first_register; `body`: its place in the call's list; `ahead`: weights that the kernel
     has loaded when a pass ends; `image_behind`: QACC's image once more, behind the weights; `several`: the body knows
-    blocks of several shifts; `small_bias`: the start is b + BIAS_FACTOR * c, b in place of QACC's image, c in q6, the
+    blocks of several shifts; `steps`: the body always takes that many to further shifts; `small_bias`: the start is b + BIAS_FACTOR * c, b in place of QACC's image, c in q6, the
     factor in q7."""
     streamed = [i for i in range(len(block.weights)) if i not in resident]
     kept = np.zeros((RESIDENT, LANES), np.int8)
@@ -231,7 +232,8 @@ def record(
     else:
         stream = block.weights[streamed]
     first, step, masks = further_shifts(block.shift)
-    shift = -1 if two_digits or (len(masks) and not several) else first
+    shift = -1 if two_digits or (len(masks) and not (several or steps)) else first
+    masks = np.pad(masks, ((0, max(0, steps - len(masks))), (0, 0)))
     vectors = [kept.view(np.uint8), stream.astype(np.int8).view(np.uint8)]
     if image_behind:
         vectors.append(accumulator_image(block.start))
@@ -387,11 +389,16 @@ class DepthwiseBody(IntEnum):
     NINE_TAPS_CLAMPED = 3
     TAPS_25_RELU = 4
     TAPS_25_CLAMPED = 5
-    NINE_TAPS_RELU_2_SHIFTS = 6
-    NINE_TAPS_CLAMPED_2_SHIFTS = 7
-    NINE_TAPS_CLAMPED_3_SHIFTS = 8
-    NINE_TAPS_CLAMPED_4_SHIFTS = 9
-    TAPS_25_CLAMPED_2_SHIFTS = 10
+    NINE_TAPS_2_SHIFTS = 6
+    NINE_TAPS_4_SHIFTS = 7
+    NINE_TAPS_7_SHIFTS = 8
+    NINE_TAPS_CLAMPED_2_SHIFTS = 9
+    NINE_TAPS_CLAMPED_4_SHIFTS = 10
+
+    @property
+    def further_shifts(self) -> int:
+        """How many steps to further shifts it takes."""
+        return int(self.name.split("_")[-2]) - 1 if self.name.endswith("SHIFTS") else 0
 
 
 def depthwise_body(
@@ -401,13 +408,13 @@ def depthwise_body(
     taps = {(3, 3): "NINE_TAPS", (5, 5): "TAPS_25"}.get(kernel)
     if width == 1 or dilation_x > 1 or taps is None:
         return DepthwiseBody.ANY_WINDOW
-    variants = ["_CLAMPED"]
-    if clamp == (0, 127) or (clamp == (-128, 127) and not steps):
-        variants.insert(0, "_RELU")
-    if clamp == (-128, 127):
-        variants.insert(0, "")
-    suffix = f"_{steps + 1}_SHIFTS" if steps else ""
-    names = [taps + variant + suffix for variant in variants]
+    variants = {(-128, 127): ("", "_RELU"), (0, 127): ("_RELU",)}.get(clamp, ())
+    clamped = taps + "_CLAMPED"
+    if steps:
+        name = taps if clamp == (-128, 127) else clamped
+        names = [f"{name}_{shifts}_SHIFTS" for shifts in range(steps + 1, 8)]
+    else:
+        names = [*(taps + variant for variant in variants), clamped]
     found = (DepthwiseBody.__members__.get(name) for name in names)
     return next((body for body in found if body is not None), DepthwiseBody.ANY_WINDOW)
 
@@ -443,6 +450,6 @@ def depthwise_blocks(
             first = (count - residents) // 2
             kept = range(first, first + residents)
             place = _place(body, bodies)
-            records.append(record(block, proof, place, kept, ALL_ROWS, first_register=1, several=True))
+            records.append(record(block, proof, place, kept, ALL_ROWS, first_register=1, steps=body.further_shifts))
         chosen.append((body.name, proof))
     return Packed(np.concatenate(records), chosen, tuple(bodies))
