@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "esp_err.h"
 #include "esp_heap_caps.h"
 #include "esp_log.h"
 #include "freertos/FreeRTOS.h"
@@ -17,6 +18,10 @@
 #include "esp_cpu.h"
 #include "esp_rom_sys.h"
 #endif
+
+PIENN_STATIC_ASSERT(PIENN_OK == ESP_OK && PIENN_ERR_NO_MEM == ESP_ERR_NO_MEM &&
+                        PIENN_ERR_INVALID_ARG == ESP_ERR_INVALID_ARG,
+                    "errors have the values of esp_err_t");
 
 static const char *const tag = "pienn";
 

@@ -20,22 +20,22 @@ from firmware import (
     include_flags,
     kernel_files,
     own_kernels,
-    reference_files,
     run_on_chip,
     runtime_files,
     sample_of,
 )
-from random_graphs import random_graph
+from random_graphs import random_graph, random_inputs
 
 from pienn.codegen.generate import generate
 from pienn.codegen.packed import pack
 from pienn.codegen.parameters import shadow_arrays
 from pienn.commands.compile import compile
 from pienn.errors import PiennError
+from pienn.ir import interpreter
 from pienn.ir.graph import Graph
 from pienn.plan.constants import Budget
 from pienn.plan.memory_costs import CacheLevel, Memories, MemoryCosts
-from pienn.plan.plan import plan
+from pienn.plan.plan import Plan, plan
 
 CHIPS = ["esp32p4", "esp32s3"]
 # Flash that is so slow behind so small a cache that constants are copied to SRAM wherever they can be.
@@ -79,11 +79,14 @@ int main(int count, char **arguments) {
 """
 
 
-def stand_ins(target: str) -> str:
-    """C in the place of a chip's assembly: the reference, wrong in the kernel that `broken` names."""
+def stand_ins(target: str, planned: Plan) -> str:
+    """C in the place of the assembly that a plan calls: the reference, wrong in the kernel that `broken` names."""
     version = VERSIONS[target]
     text = '#include <string.h>\n#include "pienn/layers.h"\nextern const char *broken;\n'
+    called = {call.kernel.name for call in planned.calls}
     for kernel in own_kernels(target):
+        if kernel.name not in called:
+            continue
         text += (
             f"void pienn_{kernel.name}_{version} PIENN_{kernel.operands}_PARAMETERS({kernel.name}) {{\n"
             f"    pienn_{kernel.name}_ref PIENN_{kernel.operands}_ARGUMENTS;\n"
@@ -103,12 +106,11 @@ def body_stand_ins(text: str) -> str:
 def host_build(request, tool, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     """The network's shadow build on this machine, with C in the place of assembly: (chip, program)."""
     graph, target, folder = digits_graph(), request.param, tmp_path_factory.mktemp("shadow")
-    files = [
-        path for path in generate(plan(graph, target), folder, "digits", shadow=True) if path.suffix == ".c"
-    ]
+    planned = plan(graph, target)
+    files = [path for path in generate(planned, folder, "digits", shadow=True) if path.suffix == ".c"]
     (folder / "sample.h").write_text(c_array("input", sample_of(graph)[0]))
     (folder / "main.c").write_text(PROGRAM)
-    (folder / "stand_ins.c").write_text(stand_ins(target))
+    (folder / "stand_ins.c").write_text(stand_ins(target, planned))
     (folder / "bodies.c").write_text("".join(body_stand_ins(path.read_text()) for path in files))
     sources = [*(folder / name for name in ("main.c", "stand_ins.c", "bodies.c")), *files]
     flags = [
@@ -126,7 +128,7 @@ def host_build(request, tool, tmp_path_factory: pytest.TempPathFactory) -> tuple
         *include_flags(folder),
     ]
     program = folder / "program"
-    build_on_host(tool("gcc"), [*sources, *runtime_files("host"), *reference_files()], flags, program)
+    build_on_host(tool("gcc"), [*sources, *runtime_files("host"), *kernel_files(planned)], flags, program)
     return target, program
 
 
@@ -175,15 +177,54 @@ def test_a_border_that_is_wrong_is_named_with_its_byte(host_build) -> None:
     assert first.startswith(f"{place} is -127, by the reference -128; 1 of ")
 
 
+def any_program(graph: Graph, inputs: list[np.ndarray]) -> str:
+    """A main() that runs the network `net` on the heap, where every byte beyond a buffer is watched."""
+    ports = [f"in{i}" for i in range(len(inputs))] + [f"out{i}" for i in range(len(graph.outputs))]
+    text = '#include <stdio.h>\n#include <stdlib.h>\n#include "net.h"\nconst char *broken = "";\n'
+    for i, array in enumerate(inputs):
+        text += c_array(f"in{i}", array)
+    text += "int main(void) {\n"
+    for i, port in enumerate(graph.outputs):
+        text += f"    int8_t *out{i} = malloc({int(np.prod(port.shape))});\n"
+    text += (
+        "    void *arena = aligned_alloc(16, (NET_ARENA_BYTES + 15) / 16 * 16);\n    pienn_difference found;\n"
+        f"    puts(pienn_err_to_name(net_run_shadow(arena, {', '.join(ports)}, &found)));\n"
+        "    pienn_report_difference(&found);\n"
+    )
+    for i, port in enumerate(graph.outputs):
+        size = int(np.prod(port.shape))
+        text += f'    for (int i = 0; i < {size}; i++) printf("%d\\n", out{i}[i]);\n    free(out{i});\n'
+    return text + "    free(arena);\n    return 0;\n}\n"
+
+
 @pytest.mark.parametrize("target", CHIPS)
 @pytest.mark.parametrize("seed", range(2))
-def test_random_networks_are_compared_in_every_chip_call(tmp_path: Path, target: str, seed: int) -> None:
+def test_random_networks_are_compared_in_every_chip_call_within_the_arena(
+    tmp_path: Path, tool, target: str, seed: int
+) -> None:
     graph = random_graph(seed, 20)
-    planned = pack(plan(graph, target)).plan
-    text = next(p for p in generate(planned, tmp_path, "net", shadow=True) if p.name == "net.c").read_text()
-    own = sum(call.version != "ref" for call in planned.calls)
-    assert text.count("    pienn_watch_compare") == own
-    assert text.count("_ref(") == len(planned.calls)
+    inputs = random_inputs(graph, seed, batch=1)
+    packed = pack(plan(graph, target))
+    files = [path for path in generate(packed, tmp_path, "net", shadow=True) if path.suffix == ".c"]
+    text = next(path for path in files if path.name == "net.c").read_text()
+    own = sum(call.version != "ref" for call in packed.plan.calls)
+    assert own and text.count("    pienn_watch_compare") == own
+    assert text.count("_ref(") == len(packed.plan.calls)
+    (tmp_path / "main.c").write_text(any_program(graph, inputs))
+    (tmp_path / "stand_ins.c").write_text(stand_ins(target, packed.plan))
+    (tmp_path / "bodies.c").write_text("".join(body_stand_ins(path.read_text()) for path in files))
+    sources = [*(tmp_path / name for name in ("main.c", "stand_ins.c", "bodies.c")), *files]
+    flags = [
+        "-fsanitize=address,undefined",
+        f"-DPIENN_TARGET_{VERSIONS[target].upper()}",
+        *include_flags(tmp_path),
+    ]
+    program = tmp_path / "program"
+    build_on_host(tool("gcc"), [*sources, *runtime_files("host"), *kernel_files(packed.plan)], flags, program)
+    done = run_broken(program, "none")
+    expected = np.concatenate([array.ravel() for array in interpreter.run(graph, inputs)])
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == ["PIENN_OK", *map(str, expected.tolist())]
 
 
 # On the chips: maxima become minima.
