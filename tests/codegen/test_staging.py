@@ -99,16 +99,22 @@ def test_staged_kernels_compute_what_the_interpreter_computes(target, seed):
     assert all(np.array_equal(a, b) for a, b in zip(outputs, results))
 
 
-def test_an_arena_too_large_for_its_budget_lies_in_psram_and_nothing_is_staged_there():
-    graph = random_graph(3, 8, names=NAMES)
+@pytest.mark.parametrize("seed", range(4))
+def test_an_arena_too_large_for_its_budget_lies_in_psram_with_a_buffer_for_staging_beside_it(seed):
+    graph = random_graph(seed, 8, names=NAMES)
     packed = pack(plan(graph, "esp32p4"))
-    inputs = random_inputs(graph, 3)
+    inputs = random_inputs(graph, seed)
     simulated = Simulated(packed, budget=Budget(SLOW, "flash", packed.plan.arena.total - 1))
     assert simulated.plan.arena_memory == "PSRAM"
-    assert not any(call.home.parts for call in simulated.plan.calls)
-    assert simulated.plan.sram_bytes < packed.plan.arena.total
-    outputs = simulated.run(inputs)
-    assert all(np.array_equal(a, b) for a, b in zip(outputs, interpreter.run(graph, inputs)))
+    assert simulated.plan.staging_bytes <= simulated.plan.sram_bytes < packed.plan.arena.total
+    assert bool(simulated.plan.staging_bytes) == any(call.home.parts for call in simulated.plan.calls)
+    expected = interpreter.run(graph, inputs)
+    assert all(np.array_equal(a, b) for a, b in zip(simulated.run(inputs), expected))
+    plain = pack(plan(graph, "esp32p4", simd=False)).placed(
+        Budget(SLOW, "flash", packed.plan.arena.total - 1)
+    )
+    with Native(plain) as native:
+        assert all(np.array_equal(a, b) for a, b in zip(native.run(inputs), expected))
 
 
 def test_generated_c_of_a_budget_is_clean_and_stays_in_its_arena(tool, tmp_path):

@@ -98,7 +98,16 @@ def test_what_fits_the_budget_moves_into_sram_the_largest_gain_for_a_byte_first(
 def test_an_arena_larger_than_the_budget_goes_to_psram():
     planned, found = homes(wide_network(), "esp32s3", 4096)
     assert planned.arena_memory == "PSRAM" and planned.sram_bytes <= 4096
-    assert found["large"].why == "read in place 16 times: the arena is in PSRAM"
+    assert found["large"].why == "read in place 16 times: no room in SRAM for a copy"
+
+
+def test_beside_an_arena_in_psram_layers_are_staged_through_a_buffer_of_their_own():
+    graph = wide_network(size=24)
+    all_bytes = homes(graph, "esp32s3")[1]["large"].bytes
+    planned, found = homes(graph, "esp32s3", all_bytes - 1)
+    assert planned.arena_memory == "PSRAM" and len(found["large"].parts) == 2
+    largest = max(part.bytes for part in found["large"].parts)
+    assert planned.staging_bytes == largest <= planned.sram_bytes < all_bytes
 
 
 def test_constants_that_must_be_in_sram_and_do_not_fit_are_an_error():

@@ -123,6 +123,8 @@ class Model:
     buffers: list[dict[str, Any]] = field(default_factory=list)
     layers: list[Layer] = field(default_factory=list)
     copies_out: list[dict[str, Any]] = field(default_factory=list)
+    staging: str = ""
+    """The buffer beside an arena in PSRAM, if there is one."""
     source: str = ""
     version: str = VERSION
 
@@ -285,6 +287,10 @@ def _name_buffers(model: Model, namer: Namer, pointers: dict[str, str]) -> None:
         if call.home.parts
     }
     names[SHADOW] = "by_reference"
+    if plan.staging_bytes:
+        shared = namer("staged")
+        model.staging = shared
+        pointers |= {storage: shared for storage, kind in plan.storages.items() if kind == "staging"}
     for storage, offset in plan.arena.offsets.items():
         pointers[storage] = namer(names[storage])
         model.buffers.append({"identifier": pointers[storage], "offset": offset})

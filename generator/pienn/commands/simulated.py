@@ -133,8 +133,16 @@ class Simulated:
         # Surplus lanes and what is read ahead may hold anything: a pattern shows whether it reaches a result.
         content = np.full(plan.arena.total + READ_AHEAD, POISON, np.int8)
         arena = machine.buffer(content, name="arena", memory=plan.arena_memory)
+        staging = plan.staging_bytes
+        shared = (
+            machine.buffer(np.full(staging + READ_AHEAD, POISON, np.int8), name="staging")
+            if staging
+            else None
+        )
         for storage, kind in plan.storages.items():
-            if kind == "arena" and storage in plan.arena.offsets:
+            if kind == "staging" and shared is not None:
+                addresses[storage] = shared.address
+            elif kind == "arena" and storage in plan.arena.offsets:
                 addresses[storage] = arena.address + plan.arena.offsets[storage]
             elif kind in ("input", "output"):
                 port = (plan.graph.inputs if kind == "input" else plan.graph.outputs)[

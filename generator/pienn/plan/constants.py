@@ -1,9 +1,10 @@
 """Where the constants of every call lie: in SRAM, or in flash or PSRAM and read there, or copied to SRAM part by part.
 
 The arena comes first. What is left of the SRAM goes to the choice that saves the most predicted cycles for a byte,
-again and again: a layer's constants move in for good, or a buffer of the arena takes them one block of 16 outputs at a
-time while the layer runs ("staged"). Staging pays where a block is read again for every pixel and the caches do not
-hold it; what is read once costs the same either way.
+again and again: a layer's constants move in for good, or a buffer takes them one block of 16 outputs at a time while
+the layer runs ("staged"): a part of the arena, or where the arena lies in PSRAM, one that all layers share. Staging
+pays where a block is read again for every pixel and the caches do not hold it; what is read once costs the same either
+way.
 """
 
 from __future__ import annotations
@@ -105,17 +106,13 @@ def with_homes(plan: Plan, stored: Sequence[Stored], budget: Budget) -> Plan:
             )
         return _finished(plan, dict.fromkeys(range(len(costs)), RESIDENT), costs, "SRAM", "")
     fits = budget.sram is None or arena <= budget.sram
-    refusal = "" if budget.staging else "staging is off"
-    if not fits:
-        refusal = "the arena is in PSRAM"
+    arena_memory = "SRAM" if fits else "PSRAM"
+    refusal = "no room in SRAM for a copy" if budget.staging else "staging is off"
     room = None if budget.sram is None else budget.sram - arena * fits
-    chosen = _chosen(plan, costs, room, not refusal)
+    chosen = _chosen(plan, costs, room, budget.staging, fits)
     while True:
-        found = _finished(
-            plan, chosen, costs, "SRAM" if fits else "PSRAM", refusal or "no room in SRAM for a copy"
-        )
-        resident = sum(aligned(call.home.bytes) for call in found.calls if call.home.memory == "SRAM")
-        if room is None or not chosen or found.arena.total - arena + resident <= room:
+        found = _finished(plan, chosen, costs, arena_memory, refusal)
+        if budget.sram is None or not chosen or found.sram_bytes <= budget.sram:
             return found
         chosen.popitem()  # the arena came out larger than what lives at once: the last choice goes
 
@@ -159,16 +156,21 @@ class _Costs:
         return Home(self.outer.name, size, (), why)
 
 
-def _chosen(plan: Plan, costs: Sequence[_Costs], room: int | None, may_stage: bool) -> dict[int, str]:
-    """Call number -> what is chosen for it, in the order of choice: the largest gain for a byte of SRAM first."""
-    live = _live(plan)
+def _chosen(
+    plan: Plan, costs: Sequence[_Costs], room: int | None, may_stage: bool, in_arena: bool
+) -> dict[int, str]:
+    """Call number -> what is chosen for it, in the order of choice: the largest gain for a byte of SRAM first.
+
+    room: bytes of SRAM beside the arena; in_arena: whether the arena lies in SRAM and takes what is staged.
+    """
+    live, arena = (_live(plan), plan.arena.total) if in_arena else ([0] * len(plan.calls), 0)
     chosen: dict[int, str] = {}
 
     def used(choice: dict[int, str]) -> int:
         """Bytes of SRAM beyond the arena as it is."""
         staging = [live[n] + max(costs[n].stored.blocks) for n, kind in choice.items() if kind == STAGED]
         resident = sum(aligned(costs[n].stored.bytes) for n, kind in choice.items() if kind == RESIDENT)
-        return max(0, max(staging, default=0) - plan.arena.total) + resident
+        return max(0, max(staging, default=0) - arena) + resident
 
     while True:
         taken = used(chosen)
@@ -224,11 +226,12 @@ def _finished(
         for number, home in enumerate(homes)
         if home.parts
     ]
+    in_arena = arena_memory == "SRAM"
     return replace(
         plan,
         calls=tuple(replace(call, home=home) for call, home in zip(plan.calls, homes)),
-        arena=place([*_buffers(plan), *staging]) if staging else plan.arena,
-        storages=plan.storages | {buffer.name: "arena" for buffer in staging},
+        arena=place([*_buffers(plan), *staging]) if staging and in_arena else plan.arena,
+        storages=plan.storages | {buffer.name: "arena" if in_arena else "staging" for buffer in staging},
         sizes=plan.sizes | {buffer.name: buffer.size for buffer in staging},
         arena_memory=arena_memory,
     )

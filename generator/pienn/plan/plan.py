@@ -25,7 +25,7 @@ from pienn.plan.borders import copy_reason, stage_borders
 from pienn.plan.chips import chip_calls
 from pienn.plan.kernels import COPY, VIEWS, Kernel, kernel_of, macs_of
 from pienn.plan.layout import Margins, chip_layouts
-from pienn.plan.memory import Buffer, Placement, place
+from pienn.plan.memory import Buffer, Placement, aligned, place
 from pienn.plan.views import View
 
 TARGETS = ("host", "esp32p4", "esp32s3")
@@ -109,7 +109,7 @@ class Plan:
     tensors: dict[SSAValue, Tensor]
     arena: Placement
     storages: dict[str, str]
-    """Storage name -> 'input', 'output', 'constant' or 'arena'."""
+    """Storage name -> 'input', 'output', 'constant', 'arena', or 'staging' for a buffer beside an arena in PSRAM."""
     sizes: dict[str, int] = field(default_factory=dict)
     """Storage name -> bytes."""
     copies_out: tuple[tuple[SSAValue, int], ...] = field(default=())
@@ -122,9 +122,14 @@ class Plan:
 
     @property
     def sram_bytes(self) -> int:
-        """Arena and constants, as far as they lie in SRAM."""
-        resident = sum(call.home.bytes for call in self.calls if call.home.memory == "SRAM")
-        return resident + (self.arena.total if self.arena_memory == "SRAM" else 0)
+        """Arena, constants and what is staged, as far as they lie in SRAM."""
+        resident = sum(aligned(call.home.bytes) for call in self.calls if call.home.memory == "SRAM")
+        return resident + (self.arena.total if self.arena_memory == "SRAM" else self.staging_bytes)
+
+    @property
+    def staging_bytes(self) -> int:
+        """Of the buffer beside an arena in PSRAM that all staged layers share."""
+        return max((self.sizes[name] for name, kind in self.storages.items() if kind == "staging"), default=0)
 
     def address(self, view: View) -> tuple[str, int]:
         """('arena', byte offset) or (storage name, byte offset)."""
@@ -153,12 +158,13 @@ class Plan:
         for number, call in enumerate(self.calls):
             if call.home.parts:
                 storage = staging_storage(number)
+                in_arena = self.storages[storage] == "arena"
                 rows.append(
                     {
                         "name": storage,
                         "bytes": self.sizes[storage],
-                        "memory": "arena",
-                        "offset": self.arena.offsets[storage],
+                        "memory": "arena" if in_arena else "staging",
+                        "offset": self.arena.offsets[storage] if in_arena else 0,
                         "shape": [self.sizes[storage]],
                         "strides": [1],
                         "first": number,
@@ -172,6 +178,8 @@ class Plan:
             "arena_lower_bound": self.arena.lower_bound,
             "arena_optimal": self.arena.optimal,
             "arena_memory": self.arena_memory,
+            "staging_bytes": self.staging_bytes,
+            "sram_bytes": self.sram_bytes,
             "macs": self.macs,
             "tensors": rows,
             "calls": [
