@@ -42,6 +42,7 @@ void pienn_log(pienn_severity severity, const char *line) {
 }
 
 void pienn_port_stop(const char *reason) {
+    fflush(stdout);
     fprintf(stderr, "pienn: %s\n", reason);
     abort();
 }

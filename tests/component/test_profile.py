@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from component_project import Project, write_model
 from firmware import (
     VERSIONS,
     build_on_host,
@@ -178,3 +179,27 @@ def test_networks_may_be_named_like_what_generated_c_uses(tmp_path: Path, tool) 
                 build_on_host(tool("gcc"), [path], [*flags, *include_flags(tmp_path)], tmp_path / "out.o")
     with pytest.raises(PiennError, match="nor pienn"):
         generate(plan(graph), tmp_path, "pienn")
+
+
+def test_plain_cmake_builds_profile_on_demand(component: Path, tmp_path: Path, tool) -> None:
+    tool("ninja")
+    write_model(tmp_path / "small.pie", 1)
+    (tmp_path / "main.c").write_text(
+        '#include "small.h"\nint main(void) {\n    uint64_t cycles[SMALL_CALLS] = {0};\n'
+        "    int8_t x[SMALL_INPUT_BYTES] = {0}, y[SMALL_OUTPUT_BYTES];\n"
+        "    void *arena = pienn_arena_alloc(SMALL_ARENA_BYTES, PIENN_MEMORY_INTERNAL);\n"
+        "    small_run_profiled(arena, x, y, cycles);\n"
+        "    pienn_profile_print(&small_network, cycles, 1, pienn_clock_mhz());\n    pienn_arena_free(arena);\n"
+        "    small_run_profiled((char *)cycles + 1, x, y, cycles);\n    return 0;\n}\n"
+    )
+    (tmp_path / "CMakeLists.txt").write_text(
+        f'cmake_minimum_required(VERSION 3.20)\nproject(user C)\nadd_subdirectory("{component}" pienn)\n'
+        "add_executable(user main.c)\ntarget_add_model(user small.pie)\n"
+    )
+    project = Project(tmp_path, tool("cmake"), "Ninja")
+    assert project.configure("-DPIENN_PROFILE=ON", "-DPIENN_CHECKS=ON").returncode == 0
+    project.steps()
+    done = subprocess.run([str(project.build_folder / "user")], capture_output=True, text=True)
+    assert [row[0] for row in table_rows(done.stdout)] == ["layer", "stem", "classifier"]
+    assert done.returncode != 0
+    assert done.stderr.startswith("pienn: small: the arena is NULL or not aligned to 16 bytes")
