@@ -521,6 +521,7 @@
     ee.vld.128.ip \next, \pointer, PIE_BYTES
     .endif
 .endm
+/* A pixel, or of `pair` two neighbours of up to 8 outputs, whose runs of 15 bytes overlap; `run` bytes a row */
 .macro RGB_PIXEL lane, mode, row0, row1, row2, next0, next1, next2, id
     RUN_LOAD \mode, \next0, a2
     .set turn, 0
@@ -530,23 +531,32 @@
     .else
     MAC_LOAD q1, a4, q5, \next0, (\lane + 1 - 16)
     .endif
-    RUN_STREAM 2, 7, \lane, \row0, \next0
+    RUN_STREAM 2, (run - 2), \lane, \row0, \next0
     RUN_LOAD \mode, \next1, a13
-    RUN_STREAM 0, 9, \lane, \row1, \next1
+    RUN_STREAM 0, run, \lane, \row1, \next1
     RUN_LOAD \mode, \next2, a14
-    RUN_STREAM 0, 7, \lane, \row2, \next2
-    RUN_MAC q1, 7, \lane, \row2, \next2
-    RUN_MAC q0, 8, \lane, \row2, \next2
+    RUN_STREAM 0, (run - 2), \lane, \row2, \next2
+    RUN_MAC q1, (run - 2), \lane, \row2, \next2
+    RUN_MAC q0, (run - 1), \lane, \row2, \next2
     addi a9, a9, -1             /* keeps srcmb from the last MAC */
     ee.srcmb.s8.qacc q0, a7, 0
     beqz a9, .Lcall\id
 .Lgo_on\id:
     ee.vrelu.s8 q0, a10, a15
+    .if pair
+    ee.ld.qacc_l.h.32.ip a4, 4
+    ee.vst.l.64.xp q0, a3, a8
+    ee.ld.qacc_h.h.32.ip a4, 12
+    ee.vst.h.64.xp q0, a3, a8
+    ee.ld.qacc_l.l.128.ip a4, 16
+    ee.ld.qacc_h.l.128.ip a4, -(32 + 43 * PIE_BYTES)
+    .else
     ee.ld.qacc_l.l.128.ip a4, 16
     ee.vst.128.xp q0, a3, a8
     ee.ld.qacc_h.l.128.ip a4, 16
     ee.ld.qacc_l.h.32.ip a4, 4
     ee.ld.qacc_h.h.32.ip a4, -(36 + 25 * PIE_BYTES)
+    .endif
 .endm
 
 /* The registers after none, one, two and three changes */
@@ -595,6 +605,8 @@
 /* stride_x = 1: the n-th pixel begins at lane 3 n mod 16. 38 slots. The loops have turns to spare: the row's last
  * pixel leaves them. */
 .macro RGB_STEP_3
+    .set run, 9
+    .set pair, 0
     RGB_START
     j .Lbegin\@
     CALL \@_0
@@ -636,6 +648,8 @@
 
 /* stride_x = 2: lane 6 n mod 16. 38 slots. */
 .macro RGB_STEP_6
+    .set run, 9
+    .set pair, 0
     RGB_START
     loop a12, .Lend\@
     RGB_0 0, NOTHING, \@_0
@@ -655,6 +669,42 @@
     CALL \@_5
     CALL \@_6
     CALL \@_7
+.endm
+
+/* stride_x = 2, an even number of columns, up to 8 outputs of one shift: two pixels at once, of which lanes 0-7 and 8-15
+ * are the outputs, begin at lane 12 n mod 16. The weights of the inputs that only one of them reads are 0 for the other.
+ * What lies behind the outputs of a pixel is not written. 57 slots for both. */
+.macro RGB_PAIRS_STEP_6
+    .set run, 15
+    .set pair, 1
+    srli a9, a9, 1
+    LOAD_ACCUMULATORS a6
+    BEGIN_FIRST_LAYER .Lend_of_pairs
+    l32i a15, a1, FRAME_LINE
+    add a13, a2, a15
+    add a14, a13, a15
+    ee.vld.128.ip q3, a2, 0
+    ee.vld.128.ip q6, a13, 0
+    ee.vld.128.ip q7, a14, 0
+    l32i a10, a1, FRAME_RELU
+    movi a15, 0
+    loop a12, .Lend\@
+    RGB_3 0, TURN, \@_0
+    RGB_0 12, KEEP, \@_1
+    RGB_1 8, KEEP, \@_2
+    RGB_2 4, KEEP_HERE, \@_3
+.Lend\@:
+    CALL \@_0
+    CALL \@_1
+    CALL \@_2
+    CALL \@_3
+.Lend_of_pairs:
+    ee.vrelu.s8 q0, a10, a15
+    l32i a0, a1, FRAME_LINK
+    mov a4, a5
+    ee.vst.l.64.xp q0, a3, a8
+    ee.vst.h.64.xp q0, a3, a8
+    j .Lrow_done
 .endm
 
 /* An even kernel height, runs of `bytes`, an even number, one pixel every 2: a loop over pairs of kernel rows.
@@ -864,6 +914,8 @@ BODY pienn_conv2d_s8_s3_rgb_step_6
     RGB_STEP_6
 BODY pienn_conv2d_s8_s3_runs_of_4_step_2
     SHORT_RUNS 4
+BODY pienn_conv2d_s8_s3_rgb_pairs_step_6
+    RGB_PAIRS_STEP_6
 BODY pienn_conv2d_s8_s3_ten_rows_of_4
     TEN_ROWS_OF_4
 BODY pienn_conv2d_s8_s3_runs_even

@@ -57,7 +57,7 @@ def conv2d(
         packed = filter_of(rng, (outputs, *kernel, channels), rails, large, shifts)
     x_view = fields["x"]
     layout = Layout(
-        x_view["pixel_stride"], stride[1], dilation[1], x_view["row_stride"] * dilation[0], size[1]
+        x_view["pixel_stride"], stride[1], dilation[1], x_view["row_stride"] * dilation[0], size[1], outputs
     )
     chip = conv2d_blocks(packed, kernel, channels, layout, (-128, 127), clamp)
     used, bytes_of_y = used_of(fields["y"])
@@ -173,6 +173,17 @@ def test_first_layers_agree_with_the_reference(library, clamp, shifts) -> None:
     assert "RUNS_OF_4_STEP_2" in bodies
     assert ("TEN_ROWS_OF_4" in bodies) == (shifts == 1)
     assert ({"RGB_STEP_3", "RGB_STEP_6"} <= bodies) == (clamp != (-50, 60))
+
+
+@pytest.mark.parametrize("clamp", [(-128, 127), (0, 127)])
+def test_two_pixels_of_eight_outputs_at_once_agree_with_the_reference(library, clamp) -> None:
+    for outputs in (1, 5, 8):
+        for width in (1, 2, 4, 6, 8, 10, 18):
+            for rails in (False, True):
+                chosen, _ = first_layer(
+                    library, (3, width), 3, outputs, (3, 3), (2, 2), clamp=clamp, rails=rails, y_gap=16
+                )
+                assert chosen[0][0] == ("RGB_PAIRS_STEP_6" if width % 2 == 0 else "RGB_STEP_6")
 
 
 def test_the_first_layer_is_as_fast_as_promised(library) -> None:

@@ -101,7 +101,7 @@ def s3_packed(kernel: str, arrays: Arrays, fields: Fields, x_range: tuple[int, i
         return s3.depthwise_blocks(_filter(arrays), window, width, dilation, x_range, clamp)
     layout = s3.Layout(
         fields["x"]["pixel_stride"], fields["stride_x"], fields["dilation_x"],
-        fields["x"]["row_stride"] * fields["dilation_y"], fields["y"]["width"],
+        fields["x"]["row_stride"] * fields["dilation_y"], fields["y"]["width"], fields["y"]["channels"],
     )  # fmt: skip
     return s3.conv2d_blocks(_filter(arrays), window, fields["x"]["channels"], layout, x_range, clamp)
 

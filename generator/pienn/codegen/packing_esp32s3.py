@@ -49,14 +49,15 @@ class Conv2dBody(IntEnum):
     NINE_TAPS_32 = 15
     RGB_STEP_3 = 16
     RGB_STEP_6 = 17
-    TEN_ROWS_OF_4 = 18
-    RUNS_OF_4_STEP_2 = 19
-    RUNS_EVEN = 20
-    RUNS_ODD = 21
-    TAPS_WHOLE = 22
-    TAPS_HALF = 23
-    TAPS_WHOLE_HALF = 24
-    PACKED_RUNS = 25
+    RGB_PAIRS_STEP_6 = 18
+    TEN_ROWS_OF_4 = 19
+    RUNS_OF_4_STEP_2 = 20
+    RUNS_EVEN = 21
+    RUNS_ODD = 22
+    TAPS_WHOLE = 23
+    TAPS_HALF = 24
+    TAPS_WHOLE_HALF = 25
+    PACKED_RUNS = 26
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class Layout:
     dilation_x: int = 1
     line: int = 0  # bytes between kernel rows
     columns: int = 0  # of the result
+    outputs: int = LANES
 
 
 def rounded_up(channels: int, unit: int) -> int:
@@ -94,7 +96,10 @@ def special_body(
     only_relu = clamp in ((-128, 127), (0, 127))
     if is_packed(channels, layout):
         if (kernel, channels) == ((3, 3), 3) and layout.stride_x in (1, 2) and only_relu:
-            return Conv2dBody.RGB_STEP_3 if layout.stride_x == 1 else Conv2dBody.RGB_STEP_6
+            if layout.stride_x == 1:
+                return Conv2dBody.RGB_STEP_3
+            pairs = layout.columns % 2 == 0 and layout.outputs <= LANES // 2 and not steps
+            return Conv2dBody.RGB_PAIRS_STEP_6 if pairs else Conv2dBody.RGB_STEP_6
         if kernel[0] % 2 or (kernel[1] * channels, layout.stride_x * channels) != (4, 2):
             return None
         ten = (kernel[0], layout.line, layout.columns, steps) == (10, LANES, 5, 0)
@@ -137,6 +142,7 @@ def lanes_of(body: Conv2dBody, channels: int) -> int:
     if body in (
         Conv2dBody.RGB_STEP_3,
         Conv2dBody.RGB_STEP_6,
+        Conv2dBody.RGB_PAIRS_STEP_6,
         Conv2dBody.TEN_ROWS_OF_4,
         Conv2dBody.RUNS_OF_4_STEP_2,
         Conv2dBody.PACKED_RUNS,
@@ -158,6 +164,14 @@ def resident_weights(body: Conv2dBody) -> list[int]:
     return [0, 1, 20, 36] if body == Conv2dBody.POINTWISE_64 else [0, 1]
 
 
+IMAGE_BEHIND = {
+    Conv2dBody.RGB_STEP_3: 0,
+    Conv2dBody.RGB_STEP_6: 0,
+    Conv2dBody.RGB_PAIRS_STEP_6: LANES,
+}
+"""Bodies with QACC's image behind the weights, and by how many bytes it is rotated: its high words may come first."""
+
+
 def has_small_bias(body: Conv2dBody) -> bool:
     """Whether a body starts its sums from int8 and a multiple of int8."""
     return body <= Conv2dBody.POINTWISE_32
@@ -169,6 +183,18 @@ def order_of_inputs(body: Conv2dBody, count: int) -> list[int]:
         last = 7 * LANES + 15  # so that both input registers are free for the next pixel
         return [i for i in range(count) if i != last] + [last]
     return list(range(count))
+
+
+def paired(block: Block) -> Block:
+    """Two neighbouring pixels of a 3x3 window over 3 channels in steps of 2, whose first 8 lanes are outputs: the
+    weights of the 3 x 15 inputs that one of them reads, lanes 0-7 and 8-15 for either."""
+    half, run, step = LANES // 2, 9, 6
+    weights = np.zeros((3, run + step, LANES), block.weights.dtype)
+    taps = block.weights.reshape(3, run, LANES)[:, :, :half]
+    weights[:, :run, :half] = taps
+    weights[:, step:, half:] = taps
+    start, shift = np.tile(block.start[:half], 2), np.tile(block.shift[:half], 2)
+    return replace(block, weights=weights.reshape(-1, LANES), start=start, shift=shift)
 
 
 def high_digit_choices(rows: int, run: int, odd: bool) -> Iterator[tuple[int, np.ndarray]]:
@@ -206,16 +232,16 @@ def record(
     high_run: int = 0,
     first_register: int = 0,
     ahead: int = 2,
-    image_behind: bool = False,
+    image_behind: int | None = None,
     several: bool = False,
     steps: int = 0,
     small_bias: bool = False,
 ) -> np.ndarray:
     """One record as uint8; `block` has its weights in the order of the MACs, `resident` are places in it, the first of
     which is for register q4 + first_register; `body`: its place in the call's list; `ahead`: weights that the kernel
-    has loaded when a pass ends; `image_behind`: QACC's image once more, behind the weights; `several`: the body knows
-    blocks of several shifts; `steps`: the body always takes that many to further shifts; `small_bias`: the start is b + BIAS_FACTOR * c, b in place of QACC's image, c in q6, the
-    factor in q7."""
+    has loaded when a pass ends; `image_behind`: by how many bytes QACC's image is rotated that follows the weights;
+    `several`: the body knows blocks of several shifts; `steps`: the body always takes that many to further shifts;
+    `small_bias`: the start is b + BIAS_FACTOR * c, b in place of QACC's image, c in q6, the factor in q7."""
     streamed = [i for i in range(len(block.weights)) if i not in resident]
     kept = np.zeros((RESIDENT, LANES), np.int8)
     kept[2], kept[3] = block.minimum, block.maximum
@@ -235,8 +261,8 @@ def record(
     shift = -1 if two_digits or (len(masks) and not (several or steps)) else first
     masks = np.pad(masks, ((0, max(0, steps - len(masks))), (0, 0)))
     vectors = [kept.view(np.uint8), stream.astype(np.int8).view(np.uint8)]
-    if image_behind:
-        vectors.append(accumulator_image(block.start))
+    if image_behind is not None:
+        vectors.append(np.roll(accumulator_image(block.start), image_behind))
     vectors.append(masks)
     if proof.carries:
         vectors.append(CARRY_FACTORS.view(np.uint8))
@@ -301,6 +327,8 @@ def conv2d_blocks(
     general = general_body(kernel, channels, layout)
 
     def in_order(block: Block, body: Conv2dBody) -> Block:
+        if body == Conv2dBody.RGB_PAIRS_STEP_6:
+            return paired(block)
         lanes = lanes_of(body, channels)
         weights = block.weights.reshape(-1, channels, LANES)
         weights = np.pad(weights, ((0, 0), (0, lanes - channels), (0, 0))).reshape(-1, LANES)
@@ -335,7 +363,7 @@ def conv2d_blocks(
                 run,
                 high_run,
                 ahead=1 if body == Conv2dBody.PACKED_RUNS else 2,
-                image_behind=body in (Conv2dBody.RGB_STEP_3, Conv2dBody.RGB_STEP_6),
+                image_behind=IMAGE_BEHIND.get(body),
                 several=body == special,
                 small_bias=has_small_bias(body),
             )
@@ -450,6 +478,8 @@ def depthwise_blocks(
             first = (count - residents) // 2
             kept = range(first, first + residents)
             place = _place(body, bodies)
-            records.append(record(block, proof, place, kept, ALL_ROWS, first_register=1, steps=body.further_shifts))
+            records.append(
+                record(block, proof, place, kept, ALL_ROWS, first_register=1, steps=body.further_shifts)
+            )
         chosen.append((body.name, proof))
     return Packed(np.concatenate(records), chosen, tuple(bodies))
