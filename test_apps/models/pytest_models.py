@@ -25,8 +25,9 @@ def test_models_in_qemu(dut) -> None:
     dut.run_all_single_board_cases(timeout=300)
 
 
-@pytest.mark.parametrize(
-    "target", [pytest.param(chip, marks=getattr(pytest.mark, chip)) for chip in CHIPS], indirect=True
-)
+BOARDS = [pytest.param(chip, marks=getattr(pytest.mark, chip)) for chip in CHIPS]
+
+
+@pytest.mark.parametrize("target", BOARDS, indirect=True)
 def test_models_on_a_board(dut) -> None:
     dut.run_all_single_board_cases(timeout=60)
