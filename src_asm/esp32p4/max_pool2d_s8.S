@@ -4,12 +4,13 @@
  * are multiples of 16, block strides 16; surplus lanes of the last block of y are written. Reads up to 48 bytes beyond x.
  *
  * 2x2 in steps of 2 over pixels of one or two vectors without gaps: rows of x are read from end to end, 5.5 slots per
- * vector of y. Any other window: a block of channels outermost, 2 slots a tap for widths of 2 and 3, else 4.
+ * vector of y. Others have a block of channels outermost: 9 slots for 2x2, 19 for 3x3; else 2 a tap for widths of 2 and 3
+ * and 4 for the rest, with 7 a kernel row.
  *
  * Registers
  *     a0 x   a1 y   t0 end of y in the row   a5 step of y   s1 step of x   s3 rows left   s4, s6 rows of x and y
  *     s5, s9 their steps   s7 p   s8 width   s10 blocks left   t3 step of taps   t4 from the end of a kernel row to the next
- *     a2 taps, or the second row of x   t1, t2, a3 temporary   q7 -128
+ *     a2 taps, or the second row of x   a3 width of the window   a4, t5, t6 see SQUARE   t1, t2 temporary   q7 -128
  */
 #include "pie.inc"
 
@@ -91,6 +92,51 @@
     esp.vst.128.ip q4, a1, 16
     bne a1, t0, .Lpair\@
 .Ldone\@:
+    NEXT_ROW .Lrow\@
+.endm
+
+/* 2x2 and 3x3, any step and dilation: a0, a2, a4 are the rows of the window, t5 to the next window, t6 between rows. */
+.macro SQUARE_2
+.Lrow\@:
+    START_ROW
+    add a2, a0, t6
+.Lpixel\@:
+    esp.vld.128.xp q1, a0, t3
+    esp.vld.128.xp q2, a2, t3
+    esp.vld.128.xp q3, a0, t5
+    esp.vmax.s8 q1, q1, q2
+    esp.vld.128.xp q4, a2, t5
+    esp.vmax.s8 q1, q1, q3
+    esp.vmax.s8 q1, q1, q4
+    esp.vst.128.xp q1, a1, a5
+    bne a1, t0, .Lpixel\@
+    NEXT_ROW .Lrow\@
+.endm
+.macro SQUARE_3
+.Lrow\@:
+    START_ROW
+    add a2, a0, t6
+    add a4, a2, t6
+.Lpixel\@:
+    esp.vld.128.xp q1, a0, t3
+    esp.vld.128.xp q2, a2, t3
+    esp.vld.128.xp q3, a4, t3
+    esp.vmax.s8 q1, q1, q2
+    esp.vld.128.xp q4, a0, t3
+    esp.vmax.s8 q1, q1, q3
+    esp.vld.128.xp q5, a2, t3
+    esp.vmax.s8 q1, q1, q4
+    esp.vld.128.xp q6, a4, t3
+    esp.vmax.s8 q1, q1, q5
+    esp.vld.128.xp q2, a0, t5
+    esp.vmax.s8 q1, q1, q6
+    esp.vld.128.xp q3, a2, t5
+    esp.vmax.s8 q1, q1, q2
+    esp.vld.128.xp q4, a4, t5
+    esp.vmax.s8 q1, q1, q3
+    esp.vmax.s8 q1, q1, q4
+    esp.vst.128.xp q1, a1, a5
+    bne a1, t0, .Lpixel\@
     NEXT_ROW .Lrow\@
 .endm
 
@@ -184,7 +230,10 @@ FUNCTION pienn_max_pool2d_s8_p4
     mul t3, t3, a6
     mul t4, t4, a4
     mul t1, t3, a3
+    mv t6, t4
     sub t4, t4, t1
+    sub t5, s1, t1
+    add t5, t5, t3
     li t1, -128
     sw t1, 16(sp)
     addi a4, sp, 16
@@ -194,6 +243,7 @@ FUNCTION pienn_max_pool2d_s8_p4
     lw s3, PIENN_MAX_POOL2D_S8_Y_HEIGHT(s7)
     lw s4, FRAME_X
     lw s6, FRAME_Y
+    lw t2, FRAME_KERNEL_HEIGHT
     addi t1, a3, -2
     beqz t1, .Lwidth2
     addi t1, a3, -3
@@ -201,10 +251,18 @@ FUNCTION pienn_max_pool2d_s8_p4
     ANY_WINDOW 0
     j .Lnext_block
 .Lwidth2:
+    beq t2, a3, .Lsquare2
     ANY_WINDOW 2
     j .Lnext_block
 .Lwidth3:
+    beq t2, a3, .Lsquare3
     ANY_WINDOW 3
+    j .Lnext_block
+.Lsquare2:
+    SQUARE_2
+    j .Lnext_block
+.Lsquare3:
+    SQUARE_3
 .Lnext_block:
     lw t1, FRAME_X
     lw t2, FRAME_Y

@@ -476,12 +476,18 @@ def test_maxima_agree_with_the_reference(library, revision) -> None:
                     simple(library, "max_pool2d_s8", [x], bytes_of(view), fields, revision, elements(view))
 
 
-def test_max_pool2d_is_as_fast_as_promised(library) -> None:
-    fields = window_fields((16, 16), (2, 2), (2, 2), (1, 1), 32, 32, (0, 0), 0, 0)
+@pytest.mark.parametrize(
+    ("limit", "kernel", "channels"), [(0.45, 2, 32), (0.62, 2, 64), (1.25, 3, 64), (0.47, 2, 16)]
+)
+def test_max_pool2d_is_as_fast_as_promised(library, limit, kernel, channels) -> None:
+    """In cycles per element of the result."""
+    fields = window_fields((16, 16), (kernel, kernel), (2, 2), (1, 1), channels, channels, (0, 0), 0, 0)
     for name in ("padding_value", "minimum", "maximum"):
         del fields[name]
     x = values(np.random.default_rng(0), bytes_of(fields["x"]), False)
-    assert simple(library, "max_pool2d_s8", [x], bytes_of(fields["y"]), fields) / (16 * 16 * 32) <= 0.45
+    cycles = simple(library, "max_pool2d_s8", [x], bytes_of(fields["y"]), fields)
+    print(cycles / (16 * 16 * channels))
+    assert cycles / (16 * 16 * channels) <= limit
 
 
 @pytest.mark.parametrize("revision", [1, 3])
