@@ -378,11 +378,11 @@ PIENN_LAYOUT(pienn_pad_s8_params, value, 0, 21);
 
 /* halo_s8. Fills what surrounds an image in its buffer. y is the buffer's first byte: `before` bytes of rows
  * above and pixels left of the image, then rows of the image, left alone, with `gap` bytes behind each but
- * the last, then `after` bytes. x is not read. */
+ * the last, then `after` bytes; with a row of 0 bytes, all in `before`. x is not read. */
 typedef struct pienn_halo_s8_params {
     int32_t value;  /* -128..127, stored value */
     int32_t before; /* bytes, >= 0 */
-    int32_t row;    /* bytes of an image row, >= 1 */
+    int32_t row;    /* bytes of an image row, >= 0 */
     int32_t gap;    /* bytes, >= 0 */
     int32_t gaps;   /* rows of the image less one, >= 0 */
     int32_t after;  /* bytes, >= 0 */

@@ -24,6 +24,8 @@ from pienn.plan.views import View
 
 RANK = 4
 LOWEST, HIGHEST = -128, 127
+FILLED_PER_GAP = {False: 320, True: 96}
+"""Bytes that a chip fills while it goes from one gap between rows to the next, whole vectors or not."""
 
 
 @dataclass(frozen=True)
@@ -399,19 +401,29 @@ def _copy(graph: Graph, call: Call) -> Parameters:
 
 
 def _halo(graph: Graph, call: Call) -> Parameters:
-    """The image lies in rows of row_stride bytes; between the end of a row and the next one's begin is the gap."""
+    """The image lies in rows of row_stride bytes; between the end of a row and the next one's begin is the gap.
+
+    Short rows are filled with what surrounds them, which is faster than to leave them out: they are written afterwards.
+    """
     image_view, margins = call.writes, call.margins
     assert margins is not None
     height, width, _ = image_view.shape
     row_stride, pixel_stride, _ = image_view.strides
     row = width * pixel_stride
     after = row_stride - row - margins.left * pixel_stride + margins.bottom * row_stride
+    gap = row_stride - row
+    whole = image_view.offset + height * row + (height - 1) * gap + after
+    if whole < FILLED_PER_GAP[
+        all(size % packing.LANES == 0 for size in (image_view.offset, row, gap, after))
+    ] * (height - 1):
+        nothing = dict.fromkeys(("row", "gap", "gaps", "after"), 0)
+        return Parameters(fields={"value": margins.value, "before": whole} | nothing)
     return Parameters(
         fields={
             "value": margins.value,
             "before": image_view.offset,
             "row": row,
-            "gap": row_stride - row,
+            "gap": gap,
             "gaps": height - 1,
             "after": after,
         }
