@@ -187,6 +187,16 @@ def test_kconfig_offers_what_the_target_can_do(
     assert {name: values.get(name, False) for name in expected} == expected
 
 
+def test_the_manual_lists_every_symbol_of_kconfig(checkout: Path) -> None:
+    symbols = re.findall(r"^ +(choice|config) (PIENN_\w+)", (checkout / "Kconfig").read_text(), re.MULTILINE)
+    section = (checkout / "docs/firmware.md").read_text().partition("## menuconfig")[2].partition("\n## ")[0]
+    listed = set()
+    for row in re.findall(r"^\| (`PIENN.*?) \|", section, re.MULTILINE):
+        first, *endings = re.findall(r"`(\w+)`", row)
+        listed |= {first, *(first + ending for ending in endings)}
+    assert listed == {name for _, name in symbols} - {"PIENN_LOG_LEVEL"}
+
+
 @pytest.mark.parametrize(("options", "section"), [([], ".bss"), (["-DCONFIG_PIENN_ARENA_PSRAM"], ".psram")])
 def test_static_arenas_lie_where_kconfig_says(tmp_path: Path, tool, options: list[str], section: str) -> None:
     generate(plan(small_graph(1, 3)), tmp_path, "net")
