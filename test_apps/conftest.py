@@ -19,9 +19,13 @@ def missing_device(item: pytest.Item) -> str | None:
         return "needs Espressif's QEMU and an ESP-IDF build: run with --embedded-services idf,qemu"
     if markers.intersection(BOARDS) and "esp" not in services.split(","):
         return "needs a board and an ESP-IDF build: run with --embedded-services esp,idf"
+    if os.environ.get("PIENN_REQUIRE_TOOLS"):
+        return None
+    if markers & {"simulator", "host_test"} and "idf" not in services and shutil.which("cmake") is None:
+        return "cmake is not installed"
     if "simulator" in markers:
         target = item.callspec.params["target"]  # pyright: ignore[reportAttributeAccessIssue]
-        if shutil.which(COMPILERS[target]) is None and not os.environ.get("PIENN_REQUIRE_TOOLS"):
+        if shutil.which(COMPILERS[target]) is None:
             return f"{COMPILERS[target]} is not installed"
     return None
 

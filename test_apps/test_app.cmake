@@ -54,6 +54,7 @@ function(_simulated_program name checkout)
     if(NOT PIENN_SIMULATOR MATCHES "^esp32(p4|s3)$")
         message(FATAL_ERROR " PIENN_SIMULATOR is esp32p4 or esp32s3, not ${PIENN_SIMULATOR}")
     endif()
+    set(PIENN_REVISION 3 CACHE STRING "of the simulated ESP32-P4: 1 or 3")
     string(TOUPPER "PIENN_TARGET_${CMAKE_MATCH_1}" target_macro)
     test_app_python(python)
     file(GLOB component CONFIGURE_DEPENDS "${checkout}/src_ref/*.c" "${checkout}/src_asm/${PIENN_SIMULATOR}/*.S"
@@ -69,7 +70,8 @@ function(_simulated_program name checkout)
     add_custom_command(
         OUTPUT "${program}"
         COMMAND "${CMAKE_COMMAND}" -E env "PYTHONPATH=${checkout}/generator" "${python}" -m pienn sim build "${sources}"
-                ${component} -o "${program}" --target "${PIENN_SIMULATOR}" -O 1
+                ${component} -o "${program}" --target "${PIENN_SIMULATOR}" --revision
+                "${PIENN_REVISION}" -O 1
                 "-I$<JOIN:${folders},;-I>" -I "${checkout}/include" -I "${checkout}/component/runtime"
                 -I "${checkout}/component/port" -D "${target_macro}" "$<$<BOOL:${macros}>:-D$<JOIN:${macros},;-D>>"
         DEPENDS "$<FILTER:${all},INCLUDE,[.][cSh]$>" ${component} ${headers}

@@ -83,7 +83,7 @@ def app(checkout: Path, tool, tmp_path: Path) -> Path:
     (tmp_path / "pytest.ini").write_text("[pytest]\njunit_family = xunit1\n")
     (tmp_path / "conftest.py").write_text(
         "from pathlib import Path\nfrom pienn.sim import embedded\n"
-        "embedded.built = lambda app, target: Path(app) / 'app.elf'\n"
+        "embedded.built = lambda app, *_: Path(app) / 'app.elf'\n"
     )
     return tmp_path
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import pickle
 import sys
 from collections.abc import Callable, Iterable
@@ -56,7 +57,7 @@ def _keep(path: Path, result: Object) -> None:
     sys.setrecursionlimit(DEPTH)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        half = path.with_suffix(f".{hashlib.sha256(str(id(result)).encode()).hexdigest()[:8]}")
+        half = path.with_suffix(f".{os.getpid()}")
         half.write_bytes(pickle.dumps(result))
         half.replace(path)
     except (OSError, RecursionError):

@@ -123,11 +123,14 @@ class DeviceDut(IdfUnityDutMixin, Dut):
         super().close()
 
 
-def built(app: Path, target: str) -> Path:
+def built(app: Path, target: str, revision: str | None = None) -> Path:
     """The app's program for this machine or a simulated chip, built by CMake where it is not up to date."""
     folder = app / f"build_{'host' if target == 'linux' else 'simulator_' + target}"
     environment = {name: value for name, value in os.environ.items() if name != "IDF_PATH"}
     options = [] if target == "linux" else [f"-DPIENN_SIMULATOR={target}"]
+    if revision:
+        folder = folder.with_name(f"{folder.name}_revision_{revision}")
+        options.append(f"-DPIENN_REVISION={revision}")
     commands = [
         ["cmake", "-S", str(app), "-B", str(folder), f"-DPIENN_PYTHON={sys.executable}", *options],
         ["cmake", "--build", str(folder)],
@@ -147,11 +150,9 @@ def built(app: Path, target: str) -> Path:
     return program
 
 
-def simulator_command(program: Path, target: str, config: pytest.Config) -> list[str]:
+def simulator_command(program: Path, target: str, revision: str | None, memory: str) -> list[str]:
     """`pienn sim run` of the interpreter that runs pytest."""
-    options = ["--target", target, "--memory", config.getoption("--pienn-memory")]
-    if target == "esp32p4" and config.getoption("--pienn-revision"):
-        options += ["--revision", config.getoption("--pienn-revision")]
+    options = ["--target", target, "--memory", memory, *(["--revision", revision] if revision else [])]
     return [sys.executable, "-m", "pienn", "sim", "run", *options, str(program)]
 
 
@@ -168,8 +169,12 @@ def dut(request: pytest.FixtureRequest) -> Iterator[Any]:
     if on_simulator and target not in CHIPS:
         pytest.fail(f"the simulator has {' and '.join(CHIPS)}: name one with --target, not {target}")
     app = request.getfixturevalue("app")
-    program = built(Path(app.app_path), target)
-    command = [str(program)] if on_host else simulator_command(program, target, request.config)
+    option = request.config.getoption
+    revision = option("--pienn-revision") if target == "esp32p4" else None
+    program = built(Path(app.app_path), target, revision)
+    command = [str(program)]
+    if on_simulator:
+        command = simulator_command(program, target, revision, str(option("--pienn-memory")))
     fixtures = ("pexpect_proc", "msg_queue", "test_case_name")
     given = {name: request.getfixturevalue(name) for name in fixtures}
     given |= {"pexpect_logfile": request.getfixturevalue("_pexpect_logfile")}
