@@ -80,8 +80,19 @@ def repeated_channels():
     return b.build()
 
 
+def mean_over_time():
+    """Averages over axes that are not those of an image, whose rows are whole vectors."""
+    b = GraphBuilder("m")
+    x = b.input("x", (3, 7, 32), -4, 0)
+    b.output(
+        "a", b.mean(x, first_axis=1, last_axis=1, keep=False, exponent=-5, zero_point=0, layer="columns")
+    )
+    b.output("b", b.mean(x, first_axis=0, last_axis=0, keep=True, exponent=-4, zero_point=-128, layer="rows"))
+    return b.build()
+
+
 NETWORKS = [
-    pool_and_conv, product_and_conv, conv_and_product, bottleneck, odd_first_layer, odd_rows, repeated_channels,
+    mean_over_time, pool_and_conv, product_and_conv, conv_and_product, bottleneck, odd_first_layer, odd_rows, repeated_channels,
 ]  # fmt: skip
 
 

@@ -159,8 +159,9 @@ def refusal(call: Call, version: str) -> str | None:
     if any(prod(view.shape[:-1]) > 1 and view.shape[-1] % LANES for view in vectors):
         return "rows that are not whole vectors"
     if name == "mean_s8":
-        if call.kernel.reads != "image":
-            return "axes that are not those of an image"
+        kept: Any = op.parameters["last_axis"]
+        if call.kernel.reads != "image" and prod(call.reads[0].shape[kept + 1 :]) % LANES:
+            return "an average that does not keep whole vectors"
         return _unserved_average(call, version) or _unaligned(images)
     return None
 
@@ -212,8 +213,11 @@ def _unserved_average(call: Call, version: str) -> str | None:
     """Exponents or windows of averages that do not fit the kernels' constants."""
     op = call.op
     shift = encoding_of(op.result).exponent - encoding_of(op.operands[0]).exponent
-    count = summed = prod(call.reads[0].shape[:2])
-    if call.kernel.name == "avg_pool2d_s8":
+    if call.kernel.name == "mean_s8":
+        first: Any = op.parameters["first_axis"]
+        last: Any = op.parameters["last_axis"]
+        count = summed = prod(call.reads[0].shape[first : last + 1])
+    else:
         kernel: Any = op.parameters["kernel"]
         divisor: Any = op.parameters["divisor"]
         summed = kernel[0] * kernel[1]
