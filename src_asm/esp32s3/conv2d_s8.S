@@ -41,7 +41,11 @@
 #define FRAME_RETURN 88
 #define FRAME_LINK 92
 #define FRAME_SHIFT_STEP 96
-#define FRAME_BYTES 128
+#define FRAME_PAIRS 100       /* of vectors in a run, and the step to the next run */
+#define FRAME_STEP 104
+#define FRAME_HIGH_PAIRS 108  /* the same of a second pass */
+#define FRAME_HIGH_STEP 112
+#define FRAME_BYTES 160
 
 /* ---- Pixels unrolled, weights of the first two inputs in registers ----
  *
@@ -49,7 +53,8 @@
  * that a block of several shifts only begins its loop earlier, at the first step of the list that it needs. The last
  * pixel of a row is finished behind the loop.
  *
- * several   blocks may have more than one shift, whose list a15 is behind, a12 being the difference; q6, q7 clamp
+ * several   1: blocks may have more than one shift, whose list a15 is behind, a12 being the difference; 1 and 2: q6 and
+ *           q7 clamp
  * small_bias  the sum starts from 16 int8 at a6 and q6 times lane 0 of q7: two slots less
  * rows      all rows in one call where the rows of x follow each other without gaps: a13 is the step of y between
  *           rows, a14 rows left
@@ -66,7 +71,7 @@
 /* The loop is set, and the MACs of the first pixel begin with what the caller puts behind this: a10-a15 are free. */
 .macro BEGIN_PIXELS id, several, small_bias=0
     movi a10, .Lfinish\id
-    .if \several
+    .if \several == 1
     l32i a15, a1, FRAME_RECORD
     l16ui a12, a15, RECORD_MORE_SHIFTS
     l32i a11, a15, RECORD_LIST
@@ -110,7 +115,7 @@
 /* The begin of the loop, and where the first pixel enters it */
 .macro FINISH_PIXEL id, several, small_bias=0
     j .Lmacs\id
-    .if \several
+    .if \several == 1
     .set step, MOST_FURTHER_SHIFTS
     .rept MOST_FURTHER_SHIFTS
     ld.qr q5, a15, (-16 * step)
@@ -142,7 +147,7 @@
     mov a4, a5
     ee.srcmb.s8.qacc q0, a7, 0
 .Lend\id:
-    .if \several
+    .if \several == 1
     bnez a12, .Lmerge\id
 .Lmerged\id:
     .endif
@@ -159,7 +164,7 @@
     .endif
     ee.vst.128.xp q0, a3, a8
     j .Lrow_done
-    .if \several
+    .if \several == 1
 .Lmerge\id:
     movi a10, .Lmerged\id
     j .Lmerge_shifts
@@ -254,6 +259,46 @@
     END_PIXELS \id, 1, 0
 .endm
 
+/* The same in two digits: a second pass over the last kernel row. 212 slots. */
+.macro NINE_TAPS_TWO_DIGITS
+    NINE_TAPS_TWO_DIGITS_OF \@
+.endm
+.macro NINE_TAPS_TWO_DIGITS_OF id
+    .set turn, 0
+    BEGIN_PIXELS \id, 2
+    l32i a10, a1, FRAME_RECORD
+    l32i a11, a1, FRAME_LINE
+    l32i a12, a10, RECORD_DIGIT_BITS
+    add a13, a2, a11
+    add a14, a13, a11
+    l32i a11, a1, FRAME_PIXEL_STEP
+    movi a10, -32               /* back to the row's first vector */
+    addi a11, a11, -32
+    ee.vld.128.ip q2, a2, PIE_BYTES
+    ee.vld.128.ip q3, a2, PIE_BYTES
+    FINISH_PIXEL \id, 2
+    MAC_LOAD q0, a4, q4, q2, 0
+    MAC_LOAD q1, a4, q5, q2, 1
+    STREAM q2, 2, 14
+    VECTOR_STEP q3, 16, q2, a2, a11
+    VECTOR q2, 16, q3, a13
+    VECTOR q3, 16, q2, a13
+    VECTOR_STEP q2, 16, q3, a13, a11
+    VECTOR q3, 16, q2, a14
+    VECTOR q2, 16, q3, a14
+    VECTOR_STEP q3, 15, q2, a14, a10
+    STREAM q2, 0, 16
+    STREAM q3, 15, 1
+    ee.srcmb.s8.qacc q2, a12, 0
+    ee.vld.128.ip q2, a14, 32   /* the next one waits for it */
+    STREAM q2, 0, 16
+    VECTOR_STEP q3, 15, q2, a14, a11
+    STREAM q2, 0, 15
+    STREAM_END q2, a2, q2, 15
+    STREAM_END q3, a2, q3, 15
+    END_PIXELS \id, 2, 0
+.endm
+
 /* ---- 3x3 over 17 to 24 or 25 to 32 channels: all taps unrolled ----
  *
  * As above with two vectors per tap, of the second of which `second` lanes count; one pointer, whose load of a row's
@@ -322,18 +367,9 @@
     j .Lrow_done
 .endm
 
-/* What the shifts of a block need, when QACC holds its sum; `second` is where a second pass starts.
- *
- * Two digits: when the pass over the low ones is done, QACC is shifted by their bits, and a second pass adds the
- * high ones. Several shifts: see MORE_SHIFTS. The result goes to q2, and on to `done`; a10, a11 and a15 are used, a14 is the step of x again. */
-.macro GENERAL second, done, ahead=2
-    l32i a10, a1, FRAME_PASS_END
-    bne a4, a10, 2f
-    l32i a10, a1, FRAME_RECORD
-    SECOND_DIGIT a10, a15, a11, \ahead
-    j \second
-2:
-    l32i a10, a1, FRAME_RECORD
+/* q2 = lanes of a block of any number of shifts, of which QACC holds the sums; then on to `done`. a10 is the record; a11
+ * and a15 are used, a14 is the step of x again. */
+.macro FURTHER_SHIFTS done
     l32i a11, a10, RECORD_FIRST_SHIFT
     l16ui a15, a10, RECORD_MORE_SHIFTS
     ee.srcmb.s8.qacc q2, a11, 0
@@ -343,28 +379,52 @@
     add a14, a14, a10
     MORE_SHIFTS q2, q3, q4, a14, a15, a11
     l32i a14, a1, FRAME_PIXEL_STEP
+.endm
+
+/* What the shifts of a block need, when QACC holds its sum; `second` is where a second pass starts.
+ *
+ * Two digits: when the pass over the low ones is done, QACC is shifted by their bits, and a second pass adds the
+ * high ones. Several shifts: see MORE_SHIFTS. The result goes to q2, and on to `done`; a10, a11 and a15 are used, a14 is
+ * the step of x again. */
+.macro GENERAL second, done, ahead=2
+    l32i a10, a1, FRAME_PASS_END
+    bne a4, a10, 2f
+    l32i a10, a1, FRAME_RECORD
+    SECOND_DIGIT a10, a15, a11, \ahead
+    j \second
+2:
+    l32i a10, a1, FRAME_RECORD
+    FURTHER_SHIFTS \done
     j \done
 .endm
 
-/* a10 = pairs of vectors in a run of \bytes; a11 = from where a run's loads end to the next run */
-.macro RUN_OF bytes, odd
-    l32i a11, a1, FRAME_LINE
-    srli a10, \bytes, 5
-    sub a11, a11, \bytes
+/* Pairs of vectors in a run of \bytes, and from where a run's loads end to the next run */
+.macro RUN_OF bytes, odd, pairs, step
+    l32i \step, a1, FRAME_LINE
+    srli \pairs, \bytes, 5
+    sub \step, \step, \bytes
     .if \odd == 0
-    addi a11, a11, -PIE_BYTES
+    addi \step, \step, -PIE_BYTES
     .endif
 .endm
 
 /* Kernel rows are runs of packed vectors: dilation_x = 1, pixel_stride = ceil16(channels) or kernel_width = 1.
  * `odd` says whether a run has an odd number of vectors. A second pass covers the first part of each run, odd as the
- * runs are. Slots: 19 + 17 per vector + 7 per run, less one where odd. */
+ * runs are. a12 is where the weights of the first of two passes end. Slots: 19 + 17 per vector + 7 per run, less one
+ * where odd; a second pass 36, and as much per vector and run. */
 .macro RUNS odd
     .set turn, 0
+    l32i a13, a1, FRAME_RECORD
     l32i a14, a1, FRAME_PIXEL_STEP
-.Lfirst\@:
+    l32i a12, a1, FRAME_PASS_END
+    l32i a15, a13, RECORD_HIGH_RUN
+    RUN_OF a15, \odd, a10, a11
+    s32i a10, a1, FRAME_HIGH_PAIRS
+    s32i a11, a1, FRAME_HIGH_STEP
     l32i a15, a1, FRAME_RUN
-    RUN_OF a15, \odd
+    RUN_OF a15, \odd, a10, a11
+    s32i a10, a1, FRAME_PAIRS
+    s32i a11, a1, FRAME_STEP
 .Lpixel\@:
     START_LONG
 .Lrun\@:
@@ -383,16 +443,20 @@
     ee.srcmb.s8.qacc q2, a7, 0
     FINISH_LONG .Lpixel\@
 .Lgeneral\@:
-    GENERAL .Lsecond\@, .Ldone\@
-.Ldone\@:
-    FINISH_LONG .Lfirst\@
-.Lsecond\@:
-    l32i a13, a1, FRAME_RECORD
-    l32i a13, a13, RECORD_HIGH_RUN
-    RUN_OF a13, \odd
-    mov a13, a2
+    l32i a10, a1, FRAME_RECORD
+    bne a4, a12, .Lshifts\@
+    SECOND_DIGIT a10, a15, a11, 2
+    l32i a10, a1, FRAME_HIGH_PAIRS
+    l32i a11, a1, FRAME_HIGH_STEP
     l32i a15, a1, FRAME_KERNEL_ROWS
+    mov a13, a2
     j .Lrun\@
+.Lshifts\@:
+    FURTHER_SHIFTS .Lmerged\@
+.Lmerged\@:
+    l32i a10, a1, FRAME_PAIRS
+    l32i a11, a1, FRAME_STEP
+    FINISH_LONG .Lpixel\@
 .endm
 
 /* Taps anywhere: any pixel_stride, any dilation. A tap has a run of whole vectors, and with `half` a vector more,
@@ -896,14 +960,14 @@ BODY pienn_conv2d_s8_s3_pointwise_32_clamped
     POINTWISE 32, 1
 BODY pienn_conv2d_s8_s3_pointwise_64_clamped
     POINTWISE 64, 1
-BODY pienn_conv2d_s8_s3_pointwise_96_clamped
-    POINTWISE 96, 1
 BODY pienn_conv2d_s8_s3_pointwise_128_clamped
     POINTWISE 128, 1
 BODY pienn_conv2d_s8_s3_pointwise_256_clamped
     POINTWISE 256, 1
 BODY pienn_conv2d_s8_s3_nine_taps_16
     NINE_TAPS
+BODY pienn_conv2d_s8_s3_nine_taps_16_two_digits
+    NINE_TAPS_TWO_DIGITS
 BODY pienn_conv2d_s8_s3_nine_taps_24
     NINE_TAPS_OF_PAIRS 8
 BODY pienn_conv2d_s8_s3_nine_taps_32

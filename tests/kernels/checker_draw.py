@@ -83,7 +83,7 @@ class Draw:
             return self.random.choice(np.array([-127, 127], np.int8), shape)
         if kind in ("low", "high"):
             return np.full(shape, -127 if kind == "low" else 127, np.int8)
-        reach = 8 if kind == "small" else 127
+        reach = {"small": 8, "half": 64}.get(kind, 127)
         return self.random.integers(-reach, reach + 1, shape).astype(np.int8)
 
 
@@ -148,6 +148,8 @@ def _filter(b: Drawing, shape: Sequence[int], x_zero_point: int) -> tuple[list[A
     shift = np.clip(shift, 0, 24)
     y = Encoding(0, draw["y_zero_point"])
     bias = (draw.random.normal(size=outputs) * 40 * 2.0 ** np.minimum(shift, 20)).astype(np.int32)
+    if draw["bias"] == "none":
+        bias[:] = 0
     if draw["bias"] == "limit":
         bias = _bias_at_the_limit(draw, weight, shift, x_zero_point, y.zero_point)
     operands = [b.constant("weight", weight), b.constant("bias", bias)]

@@ -226,6 +226,23 @@ def test_unrolled_bodies_take_blocks_of_up_to_five_shifts(library) -> None:
         assert len(set(bodies[1:5])) == 1 and bodies[4].startswith(("POINTWISE", "NINE_TAPS")), bodies
 
 
+@pytest.mark.parametrize("clamp", [(-128, 127), (-120, 125)])
+def test_nine_taps_in_two_digits_agree_with_the_reference(library, clamp) -> None:
+    for seed, (size, stride) in enumerate(
+        [((2, 1), (1, 1)), ((3, 5), (1, 1)), ((2, 4), (2, 2)), ((1, 7), (1, 2))]
+    ):
+        rng = np.random.default_rng(seed)
+        for rails in (False, True):
+            packed = filter_of(rng, (16, 3, 3, 13 + seed), False, True, 1)
+            reach = 900 // (13 + seed)
+            packed.weights[:] = rng.integers(-reach, reach + 1, packed.weights.shape)
+            packed.shift[:] = 12
+            chosen, _ = conv2d(
+                library, size, 13 + seed, 16, (3, 3), stride, clamp=clamp, rails=rails, gap=32, packed=packed
+            )
+            assert chosen[0][0] == "NINE_TAPS_16_TWO_DIGITS"
+
+
 def test_biases_up_to_the_limit_of_two_parts_agree_with_the_reference(library) -> None:
     for channels in (8, 16, 24, 32):
         for bias, body in ((SMALL_BIAS, ""), (SMALL_BIAS + 1, "_CLAMPED")):

@@ -41,10 +41,10 @@ class Conv2dBody(IntEnum):
     POINTWISE_24_CLAMPED = 7
     POINTWISE_32_CLAMPED = 8
     POINTWISE_64_CLAMPED = 9
-    POINTWISE_96_CLAMPED = 10
-    POINTWISE_128_CLAMPED = 11
-    POINTWISE_256_CLAMPED = 12
-    NINE_TAPS_16 = 13
+    POINTWISE_128_CLAMPED = 10
+    POINTWISE_256_CLAMPED = 11
+    NINE_TAPS_16 = 12
+    NINE_TAPS_16_TWO_DIGITS = 13
     NINE_TAPS_24 = 14
     NINE_TAPS_32 = 15
     RGB_STEP_3 = 16
@@ -150,11 +150,16 @@ def lanes_of(body: Conv2dBody, channels: int) -> int:
         return channels
     whole = body in (
         Conv2dBody.NINE_TAPS_16,
+        Conv2dBody.NINE_TAPS_16_TWO_DIGITS,
         Conv2dBody.RUNS_EVEN,
         Conv2dBody.RUNS_ODD,
         Conv2dBody.TAPS_WHOLE,
     )
     return rounded_up(channels, LANES if whole else LANES // 2)
+
+
+LAST_ROW_OF_NINE_TAPS = np.arange(9 * LANES) >= 6 * LANES
+"""The inputs of NINE_TAPS_16_TWO_DIGITS that have a second digit, in its order."""
 
 
 def resident_weights(body: Conv2dBody) -> list[int]:
@@ -179,7 +184,7 @@ def has_small_bias(body: Conv2dBody) -> bool:
 
 def order_of_inputs(body: Conv2dBody, count: int) -> list[int]:
     """In which the body multiplies them."""
-    if body == Conv2dBody.NINE_TAPS_16:
+    if body in (Conv2dBody.NINE_TAPS_16, Conv2dBody.NINE_TAPS_16_TWO_DIGITS):
         last = 7 * LANES + 15  # so that both input registers are free for the next pixel
         return [i for i in range(count) if i != last] + [last]
     return list(range(count))
@@ -250,7 +255,8 @@ def record(
     start = block.start
     if two_digits:
         low, high = qacc_proof.digits(block.weights, proof.high, proof.digit_bits)
-        parts = [low, high[proof.high]]
+        kept[first_register : first_register + len(resident)] = low[list(resident)]
+        parts = [low[streamed], high[proof.high]]
         if proof.carries:
             start, added = qacc_proof.carry(start, proof.digit_bits)
             parts.insert(1, qacc_proof.carry_weights(added))
@@ -258,7 +264,10 @@ def record(
     else:
         stream = block.weights[streamed]
     first, step, masks = further_shifts(block.shift)
-    shift = -1 if two_digits or (len(masks) and not (several or steps)) else first
+    if two_digits:
+        shift = first - proof.digit_bits if resident else -1
+    else:
+        shift = -1 if len(masks) and not (several or steps) else first
     masks = np.pad(masks, ((0, max(0, steps - len(masks))), (0, 0)))
     vectors = [kept.view(np.uint8), stream.astype(np.int8).view(np.uint8)]
     if image_behind is not None:
@@ -343,7 +352,12 @@ def conv2d_blocks(
         special = special_body(kernel, channels, layout, clamp, steps, largest_start)
         if special is not None:
             proof = qacc_proof.prove(in_order(block, special))
-            body = general if proof is None else special
+            body = special
+            if proof is None and special == Conv2dBody.NINE_TAPS_16 and not steps:
+                body = Conv2dBody.NINE_TAPS_16_TWO_DIGITS
+                proof = qacc_proof.prove(in_order(block, body), [LAST_ROW_OF_NINE_TAPS])
+                proof = None if proof is None or proof.carries else proof
+            body = general if proof is None else body
         ordered = in_order(block, body)
         if proof is None:
             runs = general in (Conv2dBody.RUNS_EVEN, Conv2dBody.RUNS_ODD)

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pienn.codegen.packed import pack
+from pienn.codegen.parameters import parameters_of
 from pienn.commands.arrays import random_stored
 from pienn.commands.cycles import figures
 from pienn.commands.memory import MemoryOptions, memory_options
@@ -26,7 +27,7 @@ from pienn.ir.dialect import shape_of
 from pienn.ir.graph import Graph
 from pienn.passes.pipeline import pipeline
 from pienn.plan.issue_bound import issue_bound
-from pienn.plan.plan import Plan, plan
+from pienn.plan.plan import Call, Plan, plan
 
 CHIPS = ("esp32p4", "esp32s3")
 
@@ -165,27 +166,35 @@ CONVOLUTIONS = [
 ]
 
 
-def kernel_graphs() -> list[tuple[str, str, Graph]]:
+# Of CONVOLUTIONS, by place: weights up to which their sums leave the S3's 20 bits by a third
+TWO_DIGITS = {1: 41, 2: 18, 3: 74}
+
+
+def kernel_graphs(target: str) -> list[tuple[str, str, Graph]]:
     """(name, shape, a graph of one op) for every row of the bench."""
     source = np.random.default_rng(0)
     found = []
 
-    def weights(b: GraphBuilder, *shape: int) -> tuple[Any, Any]:
-        # Small enough that every block runs in the S3's 20 bits.
-        weight = source.integers(-8, 9, shape).astype(np.int8)
+    def weights(b: GraphBuilder, *shape: int, largest: int = 8) -> tuple[Any, Any]:
+        # By default small enough that every block runs in the S3's 20 bits.
+        weight = source.integers(-largest, largest + 1, shape).astype(np.int8)
         bias = source.integers(-500, 500, shape[0]).astype(np.int32)
         return b.constant("weight", weight), b.constant("bias", bias)
 
-    for name, shape, outputs, size, stride, pad, groups in CONVOLUTIONS:
+    convolutions = [(row, 8) for row in CONVOLUTIONS]
+    if target == "esp32s3":
+        convolutions += [(CONVOLUTIONS[place], largest) for place, largest in TWO_DIGITS.items()]
+    for (name, shape, outputs, size, stride, pad, groups), largest in convolutions:
         b = GraphBuilder("bench")
         x = b.input("x", shape, -4, 0)
-        weight, bias = weights(b, outputs, size, size, shape[2] // groups)
+        weight, bias = weights(b, outputs, size, size, shape[2] // groups, largest=largest)
         y = b.conv2d(
             x, weight, bias, weight_exponents=[-7] * outputs, strides=(stride, stride), padding=(pad,) * 4,
-            groups=groups, exponent=-2, zero_point=0, layer="kernel",
+            groups=groups, exponent=-2 if largest == 8 else 1, zero_point=0, layer="kernel",
         )  # fmt: skip
         b.output("y", y)
         found.append((name, f"{'x'.join(map(str, shape))} -> {outputs}", b.build()))
+
     b = GraphBuilder("bench")
     weight, bias = weights(b, 128, 640)
     x = b.input("x", (640,), -4, 0)
@@ -206,6 +215,12 @@ def kernel_graphs() -> list[tuple[str, str, Graph]]:
     return found
 
 
+def second_digits(planned: Plan, call: Call) -> str:
+    """What share of the inputs has weights in two digits, where one has."""
+    fraction = max((proof.fraction for _, proof in parameters_of(planned.graph, call).proofs), default=0.0)
+    return f", two digits, f = {fraction:.2f}" if fraction else ""
+
+
 @bench.command()
 @chip_options
 def kernels(target: str, revision: str, memory: MemoryOptions, json_file: str | None) -> None:
@@ -215,7 +230,7 @@ def kernels(target: str, revision: str, memory: MemoryOptions, json_file: str | 
     pienn bench kernels --target esp32p4 --revision 1
     """
     rows = []
-    for name, shape, graph in progress(kernel_graphs(), "simulating"):
+    for name, shape, graph in progress(kernel_graphs(target), "simulating"):
         planned = plan(graph, target)
         simulated = Simulated(planned, memory.model, memory.budget(), int(revision))
         simulated.run(random_stored(graph, 1, 0))
@@ -225,7 +240,7 @@ def kernels(target: str, revision: str, memory: MemoryOptions, json_file: str | 
         elements = int(np.prod(shape_of(layer.call.op.result)))
         rows.append(
             {
-                "kernel": name,
+                "kernel": name + second_digits(simulated.plan, layer.call),
                 "shape": shape,
                 **row,
                 "issue_bound": issue_bound(layer.call),
