@@ -587,6 +587,57 @@
     ret
 .endm
 
+/* Ten kernel rows of runs of 4 bytes, a pixel every 2: all unrolled, two weights stay. 61 slots. */
+.macro TEN_ROWS_OF_4
+    addi t3, t2, -16
+    mv s10, t2
+1:
+    .set begin, 0
+    .rept 8
+    LOAD_BIAS a4
+    mv a2, a0
+    .if begin + 4 > 16
+    esp.vld.128.ip q2, a2, 16
+    esp.vld.128.xp q3, a2, t3
+    MAC_LOAD q0, a3, q4, q2, 14
+    MAC_LOAD q1, a3, q5, q2, 15
+    .rept 9
+    STREAM q3, 0, 2
+    esp.vld.128.ip q2, a2, 16
+    esp.vld.128.xp q3, a2, t3
+    STREAM q2, 14, 2
+    .endr
+    .set begin, -2              /* the run's last two are lanes 0 and 1 */
+    addi a0, a0, 16
+    .else
+    esp.vld.128.xp q2, a2, s10
+    esp.vld.128.xp q3, a2, s10
+    MAC_LOAD q0, a3, q4, q2, begin
+    MAC_LOAD q1, a3, q5, q2, (begin+1)
+    STREAM q2, (begin+2), 2
+    .rept 4
+    esp.vld.128.xp q2, a2, s10
+    STREAM q3, begin, 4
+    esp.vld.128.xp q3, a2, s10
+    STREAM q2, begin, 4
+    .endr
+    STREAM q3, begin, 2
+    .endif
+    MAC q0, q3, (begin+2)
+    esp.vld.128.xp q0, a3, t4
+    MAC q1, q3, (begin+3)
+    .set begin, begin + 2
+    REQUANTIZE_LANES q1, q0
+    esp.vsat.s8 q1, q1, t5, t6
+    esp.vst.128.xp q1, a1, a5
+    beq a1, t0, 9f
+    .endr
+    j 1b
+9:
+    lw s10, FRAME_BLOCKS
+    ret
+.endm
+
 /* Conv2dBody of the packer */
 BODY pienn_conv2d_s8_p4_short_8
     POINTWISE_SHORT 8, 0
@@ -652,6 +703,8 @@ BODY pienn_conv2d_s8_p4_rgb_step_6
     RGB_STEP_6
 BODY pienn_conv2d_s8_p4_runs_of_4_step_2
     SHORT_RUNS 4, 2, 8
+BODY pienn_conv2d_s8_p4_ten_rows_of_4
+    TEN_ROWS_OF_4
 
     .text
 /* void pienn_conv2d_s8_p4(const int8_t *x, int8_t *y, const pienn_conv2d_s8_params *p)

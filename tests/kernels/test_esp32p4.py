@@ -163,6 +163,12 @@ CONV2D = {
             "packed_pixels": True,
         },
         {"size": (2, 19), "channels": 2, "outputs": 16, "kernel": (2, 2), "packed_pixels": True},
+        {"size": (3, 19), "channels": 1, "outputs": 24, "kernel": (10, 4), "stride": (2, 2), "packed_pixels": True},
+        {"size": (3, 19), "channels": 1, "outputs": 24, "kernel": (6, 4), "stride": (2, 2), "packed_pixels": True},
+        *(
+            {"size": (3, width), "channels": 3, "outputs": 8, "kernel": (3, 3), "stride": (2, 2), "packed_pixels": True}
+            for width in (1, 2, 7, 18)
+        ),
     ],
     "others": [
         {"size": (2, 3), "channels": 16, "outputs": 16, "kernel": (5, 5)},

@@ -80,6 +80,7 @@ class Conv2dBody(IntEnum):
     RGB_STEP_3 = 29
     RGB_STEP_6 = 30
     RUNS_OF_4_STEP_2 = 31
+    TEN_ROWS_OF_4 = 32
 
 
 SHORT = {
@@ -114,6 +115,7 @@ FOUR_RESIDENT = (
     Conv2dBody.SHORT_128_CLAMPED,
     Conv2dBody.NINE_TAPS_32,
 )
+TWO_RESIDENT = (Conv2dBody.RGB_STEP_3, Conv2dBody.RGB_STEP_6, Conv2dBody.TEN_ROWS_OF_4)
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,9 @@ def choose_first_body(kernel: tuple[int, int], channels: int, layout: Layout) ->
     run, step = kernel[1] * channels, layout.stride_x * channels
     if kernel == (3, 3) and channels == 3 and layout.stride_x in (1, 2):
         return Conv2dBody.RGB_STEP_3 if layout.stride_x == 1 else Conv2dBody.RGB_STEP_6
-    return Conv2dBody.RUNS_OF_4_STEP_2 if (run, step) == (4, 2) and kernel[0] % 2 == 0 else None
+    if (run, step) == (4, 2) and kernel[0] % 2 == 0:
+        return Conv2dBody.TEN_ROWS_OF_4 if kernel[0] == 10 else Conv2dBody.RUNS_OF_4_STEP_2
+    return None
 
 
 def conv2d_blocks(packed: Filter, body: Conv2dBody, kernel: tuple[int, int], channels: int) -> np.ndarray:
@@ -193,7 +197,7 @@ def order_of_weights(body: Conv2dBody, count: int) -> tuple[list[int], list[int]
         resident = [0, 1, LANES + 4, 2 * LANES + 4]
     elif body == Conv2dBody.NINE_TAPS_24:
         resident = [0, 1, LANES + 4, LANES + 8 + 4]
-    elif body <= Conv2dBody.SHORT_72_APART or body in (Conv2dBody.RGB_STEP_3, Conv2dBody.RGB_STEP_6):
+    elif body <= Conv2dBody.SHORT_72_APART or body in TWO_RESIDENT:
         resident = [0, 1]
     else:
         resident = []
