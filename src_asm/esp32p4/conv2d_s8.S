@@ -543,6 +543,64 @@
     ret
 .endm
 
+/* stride_x = 2, up to 8 outputs: two pixels at once, whose runs together are 15 bytes. Lanes 0 to 7 are the left pixel's
+ * outputs, with weights of 0 for its neighbour's bytes, and the other way round. The n-th pair begins at lane 12 n mod 16.
+ * 63 slots for two pixels. `count` numbers the 45 products. */
+.macro PAIR_RUN x, next
+    .set index, 0
+    .rept 15
+    .if count == 0
+    RUN_MAC index, begin, \x, \next, q4, q0
+    .elseif count == 1
+    RUN_MAC index, begin, \x, \next, q5, q1
+    .elseif count == 43
+    RUN_MAC index, begin, \x, \next, q1
+    esp.vld.128.xp q1, a3, t4
+    .elseif count == 44
+    RUN_MAC index, begin, \x, \next, q0
+    .elseif count & 1
+    RUN_MAC index, begin, \x, \next, q1, q1
+    .else
+    RUN_MAC index, begin, \x, \next, q0, q0
+    .endif
+    .set index, index + 1
+    .set count, count + 1
+    .endr
+.endm
+.macro RGB_PAIRS_STEP_6
+    add a2, a0, t2
+    add s0, a2, t2
+1:
+    .set begin, 0
+    .rept 4
+    .set count, 0
+    .set onward, -16            /* or 0, if the next pair begins in the next vector */
+    .if begin + 12 >= 16
+    .set onward, 0
+    .endif
+    esp.vld.128.ip q2, a0, 16
+    esp.vld.128.ip q3, a0, onward
+    esp.vld.128.ip q6, a2, 16
+    esp.vld.128.ip q7, a2, onward
+    LOAD_BIAS a4
+    PAIR_RUN q2, q3
+    esp.vld.128.ip q2, s0, 16
+    esp.vld.128.ip q3, s0, onward
+    PAIR_RUN q6, q7
+    PAIR_RUN q2, q3
+    REQUANTIZE_LANES q1, q1
+    esp.vsat.s8 q1, q1, t5, t6
+    esp.vst.l.64.xp q1, a1, a5
+    beq a1, t0, 9f
+    esp.vst.h.64.xp q1, a1, a5
+    beq a1, t0, 9f
+    .set begin, (begin + 12) % 16
+    .endr
+    j 1b
+9:
+    ret
+.endm
+
 /* An even number of kernel rows, runs of `bytes`, a pixel every `step` bytes: a loop over kernel rows, two at a time
  * where a run lies in one vector. */
 .macro SHORT_RUNS bytes, step, pixels
@@ -701,6 +759,8 @@ BODY pienn_conv2d_s8_p4_rgb_step_3
     RGB_STEP_3
 BODY pienn_conv2d_s8_p4_rgb_step_6
     RGB_STEP_6
+BODY pienn_conv2d_s8_p4_rgb_pairs_step_6
+    RGB_PAIRS_STEP_6
 BODY pienn_conv2d_s8_p4_runs_of_4_step_2
     SHORT_RUNS 4, 2, 8
 BODY pienn_conv2d_s8_p4_ten_rows_of_4

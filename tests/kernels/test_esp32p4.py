@@ -118,7 +118,7 @@ def conv2d(
         fields["x"] |= {"pixel_stride": channels, "row_stride": width}
     x = values(rng, bytes_of(fields["x"]), rails)
     packed = filter_of(rng, (outputs, *kernel, channels), rails)
-    layout = Layout(fields["x"]["pixel_stride"], stride[1], dilation[1], clamp != (-128, 127))
+    layout = Layout(fields["x"]["pixel_stride"], stride[1], dilation[1], clamp != (-128, 127), outputs)
     body = choose_body(kernel, channels, layout)
     blocks = conv2d_blocks(packed, body, kernel, channels)
     cycles = compare(library, "conv2d_s8", revision, [x], fields | {"groups": 1}, packed, blocks, body, run)
@@ -163,10 +163,31 @@ CONV2D = {
             "packed_pixels": True,
         },
         {"size": (2, 19), "channels": 2, "outputs": 16, "kernel": (2, 2), "packed_pixels": True},
-        {"size": (3, 19), "channels": 1, "outputs": 24, "kernel": (10, 4), "stride": (2, 2), "packed_pixels": True},
-        {"size": (3, 19), "channels": 1, "outputs": 24, "kernel": (6, 4), "stride": (2, 2), "packed_pixels": True},
+        {
+            "size": (3, 19),
+            "channels": 1,
+            "outputs": 24,
+            "kernel": (10, 4),
+            "stride": (2, 2),
+            "packed_pixels": True,
+        },
+        {
+            "size": (3, 19),
+            "channels": 1,
+            "outputs": 24,
+            "kernel": (6, 4),
+            "stride": (2, 2),
+            "packed_pixels": True,
+        },
         *(
-            {"size": (3, width), "channels": 3, "outputs": 8, "kernel": (3, 3), "stride": (2, 2), "packed_pixels": True}
+            {
+                "size": (3, width),
+                "channels": 3,
+                "outputs": 8,
+                "kernel": (3, 3),
+                "stride": (2, 2),
+                "packed_pixels": True,
+            }
             for width in (1, 2, 7, 18)
         ),
     ],

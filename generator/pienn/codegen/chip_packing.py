@@ -46,7 +46,8 @@ def _filter(arrays: Arrays) -> Filter:
 
 def _p4_layout(fields: Fields) -> p4.Layout:
     clamped = fields["minimum"] > -128 or fields["maximum"] < 127
-    return p4.Layout(fields["x"]["pixel_stride"], fields["stride_x"], fields["dilation_x"], clamped)
+    outputs = fields["y"]["channels"]
+    return p4.Layout(fields["x"]["pixel_stride"], fields["stride_x"], fields["dilation_x"], clamped, outputs)
 
 
 def _p4_conv2d(arrays: Arrays, fields: Fields, _: tuple[int, int]) -> Struct:

@@ -79,8 +79,9 @@ class Conv2dBody(IntEnum):
     TAPS_WHOLE_HALF = 28
     RGB_STEP_3 = 29
     RGB_STEP_6 = 30
-    RUNS_OF_4_STEP_2 = 31
-    TEN_ROWS_OF_4 = 32
+    RGB_PAIRS_STEP_6 = 31
+    RUNS_OF_4_STEP_2 = 32
+    TEN_ROWS_OF_4 = 33
 
 
 SHORT = {
@@ -115,7 +116,14 @@ FOUR_RESIDENT = (
     Conv2dBody.SHORT_128_CLAMPED,
     Conv2dBody.NINE_TAPS_32,
 )
-TWO_RESIDENT = (Conv2dBody.RGB_STEP_3, Conv2dBody.RGB_STEP_6, Conv2dBody.TEN_ROWS_OF_4)
+TWO_RESIDENT = (
+    Conv2dBody.RGB_STEP_3,
+    Conv2dBody.RGB_STEP_6,
+    Conv2dBody.RGB_PAIRS_STEP_6,
+    Conv2dBody.TEN_ROWS_OF_4,
+)
+PAIRED_OUTPUTS = LANES // 2
+"""Of a body that computes two pixels at once."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +134,7 @@ class Layout:
     stride_x: int = 1
     dilation_x: int = 1
     clamped: bool = True  # minimum > -128 or maximum < 127
+    outputs: int = LANES
 
 
 def rounded_up(channels: int, unit: int) -> int:
@@ -167,6 +176,8 @@ def choose_first_body(kernel: tuple[int, int], channels: int, layout: Layout) ->
         return None
     run, step = kernel[1] * channels, layout.stride_x * channels
     if kernel == (3, 3) and channels == 3 and layout.stride_x in (1, 2):
+        if layout.stride_x == 2 and layout.outputs <= PAIRED_OUTPUTS:
+            return Conv2dBody.RGB_PAIRS_STEP_6
         return Conv2dBody.RGB_STEP_3 if layout.stride_x == 1 else Conv2dBody.RGB_STEP_6
     if (run, step) == (4, 2) and kernel[0] % 2 == 0:
         return Conv2dBody.TEN_ROWS_OF_4 if kernel[0] == 10 else Conv2dBody.RUNS_OF_4_STEP_2
@@ -175,6 +186,8 @@ def choose_first_body(kernel: tuple[int, int], channels: int, layout: Layout) ->
 
 def conv2d_blocks(packed: Filter, body: Conv2dBody, kernel: tuple[int, int], channels: int) -> np.ndarray:
     """All records as uint8; `packed.weights` is `[blocks, kh, kw, channels, 16]` as packing.filter_of makes it."""
+    if body == Conv2dBody.RGB_PAIRS_STEP_6:
+        packed, channels = _of_pairs(packed, 2 * channels), 1  # bytes
     is_packed = body >= Conv2dBody.RGB_STEP_3
     lanes = channels if is_packed else rounded_up(channels, LANES if body in WHOLE_VECTORS else LANES // 2)
     blocks = packed.weights.shape[0]
@@ -185,6 +198,17 @@ def conv2d_blocks(packed: Filter, body: Conv2dBody, kernel: tuple[int, int], cha
     if body >= Conv2dBody.TAPS_24:
         run = 0 if is_packed else lanes // LANES * LANES
     return records(packed, weights, run, resident, streamed)
+
+
+def _of_pairs(packed: Filter, step: int) -> Filter:
+    """The filter of two pixels `step` bytes apart: their runs side by side, each for half of the lanes; one block."""
+    height = packed.weights.shape[1]
+    taps = packed.weights.reshape(height, -1, LANES)[:, :, :PAIRED_OUTPUTS]
+    run = taps.shape[1]
+    weights = np.zeros((1, height, run + step, 1, LANES), np.int8)
+    weights[0, :, :run, 0, :PAIRED_OUTPUTS] = taps
+    weights[0, :, step:, 0, PAIRED_OUTPUTS:] = taps
+    return Filter(weights, *(np.tile(array[:PAIRED_OUTPUTS], 2) for array in (packed.bias, packed.shift)))
 
 
 def order_of_weights(body: Conv2dBody, count: int) -> tuple[list[int], list[int]]:
