@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import json
 import os
 import sys
@@ -22,7 +21,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 
-from run_pienn import GENERATOR, run_command
+from run_pienn import GENERATOR, run_summarised
 
 LARGEST_COUNT = 64  # graph files kept, the least recently used are removed
 PACKAGES = ("torch", "torchao", "numpy")
@@ -122,17 +121,6 @@ def one_at_a_time(folder: Path, name: str) -> Iterator[None]:
         yield
 
 
-def export(graph_file: Path, arguments: Sequence[str], place_file: str) -> int:
-    """Run `pienn export`, and print what it says of the whole network."""
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        status = run_command(["export", *arguments, "-o", str(graph_file)], place_file)
-    for line in printed.getvalue().splitlines():
-        if not line.startswith(("  ", "written: ")):  # layer by layer it is the business of `pienn export`
-            print(line)
-    return status
-
-
 def main() -> int:
     place_file, graph_file, depfile = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
     side_files = [Path(name) for name in sys.argv[4].split(";") if name]
@@ -162,7 +150,7 @@ def make(
     place_file: str, graph_file: Path, depfile: Path, side_files: Sequence[Path], arguments: Sequence[str]
 ) -> tuple[int, list[str]]:
     """Quantise; returns the exit status and the sources that were loaded."""
-    status = export(graph_file, arguments, place_file)
+    status = run_summarised(["export", *arguments, "-o", str(graph_file)], place_file)
     if status:
         return status, []
     from pienn.commands.depfile import loaded_sources

@@ -7,6 +7,8 @@ no installed `pienn`, only the packages that it depends on.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,6 +41,17 @@ def run_command(arguments: Sequence[str], place_file: str) -> int:
     return 2
 
 
+def run_summarised(arguments: Sequence[str], place_file: str) -> int:
+    """The same, printing what the command says of the whole network: single layers are the business of `pienn`."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        status = run_command(arguments, place_file)
+    for line in printed.getvalue().splitlines():
+        if not line.startswith("  "):
+            print(line)
+    return status
+
+
 def complain(place_file: str, text: str) -> None:
     """Print the error in the form of compilers."""
     place = Path(place_file).read_text(encoding="utf-8").strip()
@@ -47,4 +60,5 @@ def complain(place_file: str, text: str) -> None:
 
 if __name__ == "__main__":
     sys.path.pop(0)  # this folder is no place for modules
-    sys.exit(run_command(sys.argv[2:], sys.argv[1]))
+    run = run_summarised if sys.argv[2] == "compile" else run_command
+    sys.exit(run(sys.argv[2:], sys.argv[1]))

@@ -116,6 +116,7 @@ def test_models_are_compiled_for_the_backend(
     )  # the model's target is linked with the component, whatever its name
     built = run(["ninja", "-C", str(tmp_path / "build"), "pienn-firmware-model"])
     assert built.returncode == 0, built.stdout
+    assert not [line for line in built.stdout.splitlines() if line.startswith("  ")]  # nothing layer by layer
     text = (tmp_path / "build/pienn/firmware/model/model.c").read_text()
     with_reference = "--no-simd" in ARGUMENTS[backend, options] or backend == "SHADOW"
     assert ("pienn_fully_connected_s8_ref(" in text) == with_reference

@@ -95,7 +95,7 @@ def new_project(
     pienn new-project net.pt --factory nets:build --calibration inputs.npz --input images.npy -o project
     """
     name = name or identifier(source.stem)
-    folder = folder.absolute()
+    folder = Path(os.path.abspath(folder))
     refuse_where_something_is(folder)
     graph = source.graph()
     model = describe(plan(pipeline(graph, "host")), name, "caller")
