@@ -27,7 +27,7 @@ class Residual(nn.Module):
 
 
 class PictureNet(nn.Module):
-    """Input (N, 3, 48, 48) in 0 to 1, output (N, classes) logits; 74,000 weights at width 16."""
+    """Input (N, 3, 48, 48) in 0 to 1, output (N, classes) logits; 73,274 weights with 10 classes."""
 
     def __init__(self, classes: int, width: int = 16) -> None:
         super().__init__()

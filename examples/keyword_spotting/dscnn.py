@@ -20,7 +20,7 @@ def convolution(
 
 
 class KeywordNet(nn.Module):
-    """Input (N, 1, 49, 10): frames and coefficients; output (N, classes) logits. 22,700 weights with 12 classes."""
+    """Input (N, 1, 49, 10): frames and coefficients; output (N, classes) logits. 23,180 weights with 12 classes."""
 
     def __init__(self, classes: int = CLASSES, width: int = 64) -> None:
         super().__init__()
