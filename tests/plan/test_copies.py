@@ -91,8 +91,37 @@ def mean_over_time():
     return b.build()
 
 
+def tokens():
+    """Rows of a matrix that are no whole vectors: each is filled up."""
+    source = np.random.default_rng(2)
+    b = GraphBuilder("m")
+    x = b.reshape(b.input("x", (3, 4, 21), -4, 0), shape=(12, 21), layer="tokens")
+    for i, (inputs, outputs) in enumerate([(21, 37), (37, 21)]):
+        weight = b.constant(f"w{i}", source.integers(-8, 9, (outputs, inputs)).astype(np.int8))
+        bias = b.constant(f"b{i}", np.zeros(outputs, np.int32))
+        x = b.fully_connected(
+            x, weight, bias, weight_exponents=[-7] * outputs, exponent=-3, zero_point=0, layer=f"mixed{i}"
+        )
+    b.output(
+        "y",
+        b.reshape(b.requantize(x, exponent=-2, zero_point=0, layer="scaled"), shape=(3, 4, 21), layer="back"),
+    )
+    return b.build()
+
+
+def reshaped_between_gaps():
+    """An image with padding around it under the shape of another one that has padding too."""
+    b = GraphBuilder("m")
+    x = conv(b, b.input("x", (4, 6, 32), -4, 0), "before", 32, 32)
+    b.output("a", conv(b, x, "beside", 32, 16))
+    b.output("b", conv(b, b.reshape(x, shape=(6, 8, 16), layer="other"), "after", 16, 16))
+    return b.build()
+
+
 NETWORKS = [
-    mean_over_time, pool_and_conv, product_and_conv, conv_and_product, bottleneck, odd_first_layer, odd_rows, repeated_channels,
+    reshaped_between_gaps,
+    mean_over_time, pool_and_conv, product_and_conv, conv_and_product, bottleneck, odd_first_layer, odd_rows,
+    repeated_channels, tokens,
 ]  # fmt: skip
 
 

@@ -130,6 +130,11 @@ class Assignment:
         return aligned and place.shape[-1] % LANES == 0 and layout.margins.empty
 
     @staticmethod
+    def _reshaped_with_gaps(op: SliceOp, view: View) -> bool:
+        """Whether a slice with gaps is read under another shape, which may have gaps of its own elsewhere."""
+        return not view.contiguous and any(isinstance(use.operation, ReshapeOp) for use in op.result.uses)
+
+    @staticmethod
     def _readable(consumer: Operation, view: View) -> bool:
         if isinstance(consumer, ReturnOp):
             return False
@@ -150,7 +155,9 @@ class Assignment:
         if isinstance(op, SliceOp):
             view = slice_view(op, self.views[op.x])
             borrowed = self.layouts is not None and (
-                self.kinds[view.storage] != "arena" or not self._suits(op.result, view)
+                self.kinds[view.storage] != "arena"
+                or not self._suits(op.result, view)
+                or self._reshaped_with_gaps(op, view)
             )
             if not borrowed and all(self._readable(use.operation, view) for use in op.result.uses):
                 return view

@@ -15,6 +15,7 @@ from pienn.ir.graph import Graph
 from pienn.plan.kernels import macs_of
 from pienn.plan.layout import (
     IMAGES,
+    has_odd_rows,
     needed_margins,
     readers,
     readers_that_need_dense,
@@ -42,7 +43,7 @@ def stage_borders(graph: Graph, target: str) -> Graph:
         block.insert_op_before(copy, block.first_op) if block.first_op else block.add_op(copy)
         port.value.replace_uses_with_if(copy.result, lambda use, copy=copy: use.operation is not copy)
     for op in graph.layers:
-        if isinstance(op, ReshapeOp) and len(shape_of(op.x)) == len(shape_of(op.result)) == 3:
+        if isinstance(op, ReshapeOp) and _may_have_gaps(op.x) and _may_have_gaps(op.result):
             copy = _copy(op.x, f"{op.layer}.dense")
             block.insert_op_before(copy, op)
             op.operands[0] = copy.result
@@ -57,6 +58,11 @@ def stage_borders(graph: Graph, target: str) -> Graph:
     for op in graph.layers:
         _separate_layouts(op, target)
     return graph
+
+
+def _may_have_gaps(value: SSAValue) -> bool:
+    """Whether a chip's layout of a tensor may be no block without gaps."""
+    return len(shape_of(value)) == 3 or has_odd_rows(shape_of(value))
 
 
 def _separate_margins(op: PiennOp) -> None:
@@ -78,13 +84,14 @@ def _separate_margins(op: PiennOp) -> None:
 
 
 def _separate_layouts(op: PiennOp, target: str) -> None:
-    """Copy a tensor whose writer or some of whose readers cannot address the image that windows write or read."""
+    """Copy a tensor whose writer or some of whose readers cannot address what windows or matrix products want."""
     layout = wanted_layout(op, target)
-    windowed = [reader for reader in readers(op.result) if reader.short_name in IMAGES]
-    if not layout.is_image or not (windowed or op.short_name in IMAGES):
+    wanting = IMAGES if layout.is_image else ("fully_connected",)
+    wanted = [reader for reader in readers(op.result) if reader.short_name in wanting]
+    if layout.pixel_stride is None or not (wanted or op.short_name in wanting):
         return
     if writer_needs_dense(op, layout):
-        _read_a_copy(op, windowed, "image")
+        _read_a_copy(op, wanted, "image")
     elif found := readers_that_need_dense(op, layout):
         _read_a_copy(op, found, "dense")
 

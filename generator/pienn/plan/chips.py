@@ -90,10 +90,10 @@ def _widened(call: Call, assignment: Assignment) -> Call:
         size = (whole_vectors(call.writes.bytes),)
         wide = [View(view.storage, 0, size, (1,)) for view in views]
         return replace(call, reads=tuple(wide[:-1]), writes=wide[-1])
-    if len(shape) == 3:
+    if len(shape) in (2, 3):
         if any(prod(view.shape[:-1]) > 1 and view.strides[-2] != channels for view in views):
             return call
-    elif len(shape) > 1 and shape[-1] != channels:
+    elif len(shape) > 3 and shape[-1] != channels:
         return call
     wide = [View(view.storage, view.offset, (*view.shape[:-1], channels), view.strides) for view in views]
     return replace(call, reads=tuple(wide[:-1]), writes=wide[-1])
@@ -156,7 +156,7 @@ def refusal(call: Call, version: str) -> str | None:
             return "rows that are not whole vectors"
         return _unserved_shifts(call, version) or _unaligned(images)
     vectors = (call.reads[0], call.writes) if name == "fully_connected_s8" else ()
-    if any(prod(view.shape[:-1]) > 1 and view.shape[-1] % LANES for view in vectors):
+    if any(prod(view.shape[:-1]) > 1 and (view.row_stride or 1) % LANES for view in vectors):
         return "rows that are not whole vectors"
     if name == "mean_s8":
         kept: Any = op.parameters["last_axis"]

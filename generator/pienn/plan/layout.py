@@ -75,16 +75,17 @@ class Margins:
 
 @dataclass(frozen=True)
 class Layout:
-    """Of one tensor: an image with margins, or a block without gaps, which is filled up to whole vectors at its end."""
+    """Of one tensor: an image with margins, a matrix whose rows are filled up to whole vectors, or a block without
+    gaps, which is filled up at its end."""
 
     shape: tuple[int, ...]
     pixel_stride: int | None = None
-    """Bytes; None for a block without gaps."""
+    """Bytes of a pixel, or of a row of a matrix; None for a block without gaps."""
     margins: Margins = Margins()
 
     @property
     def is_image(self) -> bool:
-        return self.pixel_stride is not None
+        return self.pixel_stride is not None and len(self.shape) == 3
 
     @property
     def row_stride(self) -> int:
@@ -93,6 +94,8 @@ class Layout:
 
     @property
     def bytes(self) -> int:
+        if not self.is_image and self.pixel_stride is not None:
+            return self.shape[0] * self.pixel_stride
         if not self.is_image:
             return whole_vectors(View.whole("", self.shape).bytes)
         return (self.margins.top + self.shape[0] + self.margins.bottom) * self.row_stride
@@ -105,6 +108,8 @@ class Layout:
     def view(self, storage: str) -> View:
         if self.pixel_stride is None:
             return View(storage, 0, self.shape, row_major(self.shape))
+        if not self.is_image:
+            return View(storage, 0, self.shape, (self.pixel_stride, 1))
         start = self.margins.top * self.row_stride + self.margins.left * self.pixel_stride
         return View(storage, start, self.shape, (self.row_stride, self.pixel_stride, 1))
 
@@ -183,11 +188,18 @@ def readers_that_need_dense(op: PiennOp, layout: Layout) -> list[PiennOp]:
     ]
 
 
+def has_odd_rows(shape: Sequence[int]) -> bool:
+    """Whether a tensor is a matrix whose rows are no whole vectors."""
+    return len(shape) == 2 and shape[0] > 1 and shape[1] % LANES > 0
+
+
 def wanted_layout(op: PiennOp, target: str) -> Layout:
     """How an op's result lies best for those of its readers that have windows."""
     shape = shape_of(op.result)
     found = list(readers(op.result))
     only_reshaped = found and all(reader.short_name == "reshape" for reader in found)
+    if has_odd_rows(shape) and not (only_reshaped and op.short_name != "fully_connected"):
+        return Layout(shape, whole_vectors(shape[1]))
     if len(shape) != 3 or (op.short_name == "slice" and only_reshaped):
         return Layout(shape)
     few = (
