@@ -524,6 +524,7 @@
     mov a12, a9
     l16ui a0, a15, RECORD_MORE_SHIFTS
     movi a11, \end_of_row
+    s32i a11, a1, FRAME_RETURN
     beqz a0, .Lone_shift\@
     l32i a6, a15, RECORD_LIST
     slli a9, a0, 4
@@ -735,7 +736,7 @@
     CALL \@_7
 .endm
 
-/* stride_x = 2, an even number of columns, up to 8 outputs of one shift: two pixels at once, of which lanes 0-7 and 8-15
+/* stride_x = 2, an even number of columns, up to 8 outputs: two pixels at once, of which lanes 0-7 and 8-15
  * are the outputs, begin at lane 12 n mod 16. The weights of the inputs that only one of them reads are 0 for the other.
  * What lies behind the outputs of a pixel is not written. 57 slots for both. */
 .macro RGB_PAIRS_STEP_6
@@ -763,6 +764,8 @@
     CALL \@_2
     CALL \@_3
 .Lend_of_pairs:
+    addi a6, a5, -(RECORD_WEIGHTS - RECORD_ACCUMULATORS)
+    movi a15, 0
     ee.vrelu.s8 q0, a10, a15
     l32i a0, a1, FRAME_LINK
     mov a4, a5
@@ -1138,11 +1141,15 @@ FUNCTION pienn_conv2d_s8_s3
 .Lall_steps:
     addi a12, a12, -1
     ld.qr q5, a5, -48
-    beqz a12, .Lend_of_row
+    beqz a12, .Lend_of_several
     movi a15, 0
     movi a9, 1
     ret
+.Lend_of_several:
+    l32i a0, a1, FRAME_RETURN
+    jx a0
 .Lend_of_rgb_row:
+    addi a6, a5, -(RECORD_WEIGHTS - RECORD_ACCUMULATORS)
     movi a15, 0
     ee.vrelu.s8 q0, a10, a15
     l32i a0, a1, FRAME_LINK
@@ -1150,14 +1157,10 @@ FUNCTION pienn_conv2d_s8_s3
     ee.vst.128.xp q0, a3, a8
     j .Lrow_done
 .Lend_of_row:
-    l32i a5, a1, FRAME_RECORD
     l32i a0, a1, FRAME_LINK
-    addi a5, a5, RECORD_ACCUMULATORS
     mov a6, a5
-    ld.qr q6, a5, (RECORD_CLAMP - RECORD_ACCUMULATORS)
-    ld.qr q7, a5, (RECORD_CLAMP - RECORD_ACCUMULATORS + PIE_BYTES)
-    addi a5, a5, (RECORD_WEIGHTS - RECORD_ACCUMULATORS)
     ee.vmax.s8 q0, q0, q6
+    addi a5, a5, (RECORD_WEIGHTS - RECORD_ACCUMULATORS)
     ee.vmin.s8 q0, q0, q7
     mov a4, a5
     ee.vst.128.xp q0, a3, a8

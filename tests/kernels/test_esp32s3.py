@@ -175,13 +175,23 @@ def test_first_layers_agree_with_the_reference(library, clamp, shifts) -> None:
     assert ({"RGB_STEP_3", "RGB_STEP_6"} <= bodies) == (clamp != (-50, 60))
 
 
+@pytest.mark.parametrize("shifts", [1, 3])
 @pytest.mark.parametrize("clamp", [(-128, 127), (0, 127)])
-def test_two_pixels_of_eight_outputs_at_once_agree_with_the_reference(library, clamp) -> None:
+def test_two_pixels_of_eight_outputs_at_once_agree_with_the_reference(library, clamp, shifts) -> None:
     for outputs in (1, 5, 8):
         for width in (1, 2, 4, 6, 8, 10, 18):
             for rails in (False, True):
                 chosen, _ = first_layer(
-                    library, (3, width), 3, outputs, (3, 3), (2, 2), clamp=clamp, rails=rails, y_gap=16
+                    library,
+                    (3, width),
+                    3,
+                    outputs,
+                    (3, 3),
+                    (2, 2),
+                    clamp=clamp,
+                    rails=rails,
+                    y_gap=16,
+                    shifts=shifts,
                 )
                 assert chosen[0][0] == ("RGB_PAIRS_STEP_6" if width % 2 == 0 else "RGB_STEP_6")
 

@@ -98,7 +98,7 @@ def special_body(
         if (kernel, channels) == ((3, 3), 3) and layout.stride_x in (1, 2) and only_relu:
             if layout.stride_x == 1:
                 return Conv2dBody.RGB_STEP_3
-            pairs = layout.columns % 2 == 0 and layout.outputs <= LANES // 2 and not steps
+            pairs = layout.columns % 2 == 0 and layout.outputs <= LANES // 2
             return Conv2dBody.RGB_PAIRS_STEP_6 if pairs else Conv2dBody.RGB_STEP_6
         if kernel[0] % 2 or (kernel[1] * channels, layout.stride_x * channels) != (4, 2):
             return None
