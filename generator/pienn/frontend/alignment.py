@@ -2,12 +2,15 @@
 
 A shift must lie in 0..31 and a bias must fit into 32 bits (SPEC section 3). Where a result is finer than
 its exact sum, its exponent rises, which loses nothing; where a channel's weights are so small that its
-shift or its bias would not fit, its weight exponent rises. Exponents only ever rise, so this ends.
+shift or its bias would not fit, its weight exponent rises. So it does where a bias outweighs all that its channel's
+products can sum to and would fill the ESP32-S3's 20 bits alone: what is lost then lies below the result's last bit.
+Exponents only ever rise, so this ends.
 """
 
 from __future__ import annotations
 
 import math
+import operator
 
 import torch
 from torch.fx import GraphModule, Node
@@ -20,6 +23,9 @@ from pienn.frontend.ranges import HIGHEST_EXPONENT
 
 BIAS_BITS = 29
 """|bias| stays below 2^29 accumulator units, which leaves room for the sum and the rounding term."""
+
+NEAR_DEAD_BIAS_BITS = 18
+"""The same where the bias is larger than any sum of products: half of what a lane of 20 bits holds."""
 
 HIGHEST_SHIFT = 31
 HIGHEST_LEFT_SHIFT = 15
@@ -46,7 +52,8 @@ class Aligner:
         found = self.observers.get(node) if isinstance(node, Node) else None
         return found if isinstance(found, ActivationObserver) else None
 
-    def _result(self, node: Node) -> ActivationObserver | None:
+    def result_of(self, node: Node) -> ActivationObserver | None:
+        """The observer behind a node, or behind the clamp that is fused into it."""
         behind = fused_clamp(node) or node
         for user in behind.users:
             found = self._encoding(user)
@@ -66,7 +73,7 @@ class Aligner:
 
     def _visit(self, node: Node) -> None:
         name = operator_name(node)
-        y = self._result(node) if node.op == "call_function" else None
+        y = self.result_of(node) if node.op == "call_function" else None
         if y is None:
             return
         operands = [e for e in map(self._encoding, node.args) if e is not None]
@@ -99,15 +106,25 @@ class Aligner:
             if not bool(torch.isfinite(bias).all()):
                 raise PiennError(f"{layer_name(node)}: the bias holds NaN or infinity; check the weights")
             per_group = bias.detach().abs().double().reshape(-1, exponents.numel()).amax(0)
+            products = self._largest_sums(node, x).reshape(-1, exponents.numel()).amax(0)
             for channel, value in enumerate(per_group.tolist()):
                 if value > 0.0:
-                    need = math.frexp(value)[1] - BIAS_BITS - x.exponent
+                    bits = NEAR_DEAD_BIAS_BITS if value > products[channel] else BIAS_BITS
+                    need = math.frexp(value)[1] - bits - x.exponent
                     lowest[channel] = max(int(lowest[channel]), need)
         raised = torch.maximum(exponents, lowest)
         if bool((raised != exponents).any()):
             weight.exponents = raised
             self.changed = True
         self._raise(y, x.exponent + int(raised.max()), node)
+
+    def _largest_sums(self, node: Node, x: ActivationObserver) -> torch.Tensor:
+        """What the products of each output channel can sum to, [channels]."""
+        source = node.args[1].args[0]  # type: ignore[union-attr]
+        rows = operator.attrgetter(str(source.target))(self.model).detach().double()  # type: ignore[union-attr]
+        if operator_name(node).startswith("conv_transpose"):
+            rows = rows.transpose(0, 1)
+        return rows.abs().flatten(1).sum(1) * (128 - x.zero_point) * 2.0**x.exponent
 
 
 def align(prepared: GraphModule) -> None:

@@ -86,7 +86,7 @@ class Equaliser:
         if operator_name(reader.node).startswith("conv_transpose"):
             weight.div_(_along(spread, weight.dim(), 0))
             return
-        groups = _groups(reader.node)
+        groups = groups_of(reader.node)
         rows = weight.reshape(groups, weight.shape[0] // groups, *weight.shape[1:])
         rows.div_(spread.reshape(groups, 1, -1, *[1] * (weight.dim() - 2)))
 
@@ -114,7 +114,7 @@ class Equaliser:
         if (
             name not in WEIGHTED
             or not self._own(node)
-            or (name.startswith("conv_transpose") and _groups(node) > 1)
+            or (name.startswith("conv_transpose") and groups_of(node) > 1)
         ):
             return
         if name == "linear" and node.meta["val"].dim() != 2:
@@ -180,7 +180,7 @@ class Equaliser:
             quantiser = self.observers.get(source) if isinstance(source, Node) else None
             assert isinstance(quantiser, WeightObserver) and quantiser.exponents is not None
             noise = torch.exp2(2.0 * quantiser.exponents.double())
-            groups = _groups(reader.node)
+            groups = groups_of(reader.node)
             if name.startswith("conv_transpose"):
                 energy = (weight**2).flatten(1).sum(1)
                 noises = (noise.sum() * weight[0, 0].numel()).expand_as(energy)
@@ -221,7 +221,8 @@ def _list(value: object) -> list[int]:
     )
 
 
-def _groups(node: Node) -> int:
+def groups_of(node: Node) -> int:
+    """The groups of a convolution; 1 of anything else."""
     position = {"conv1d": 6, "conv2d": 6, "conv_transpose1d": 6, "conv_transpose2d": 6}.get(
         operator_name(node)
     )
@@ -236,4 +237,4 @@ def _depthwise(node: Node) -> bool:
     if operator_name(node) not in ("conv1d", "conv2d") or not isinstance(weight, Node):
         return False
     source = weight.args[0] if weight.op == "call_module" else weight
-    return isinstance(source, Node) and source.meta["val"].shape[1] == 1 and _groups(node) > 1
+    return isinstance(source, Node) and source.meta["val"].shape[1] == 1 and groups_of(node) > 1

@@ -8,11 +8,13 @@ training.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from pienn.frontend.pt2e import ObserverBase
-from pienn.frontend.ranges import activation_exponent, weight_exponents
+from pienn.frontend.ranges import HIGHEST_EXPONENT, LOWEST_EXPONENT, activation_exponent, weight_exponents
 
 SAMPLE_SIZE = 1 << 17
 """Values kept per activation tensor for percentiles and squared errors."""
@@ -106,6 +108,15 @@ class ActivationObserver(ObserverBase):
         return torch.tensor(2.0**self.exponent), torch.tensor(self.zero_point)
 
 
+@dataclass(frozen=True)
+class Coarse:
+    """How weight exponents differ from what their rule says: raised per channel, then kept between two bounds."""
+
+    raised: Tensor | int = 0
+    floor: int = LOWEST_EXPONENT
+    ceiling: int = HIGHEST_EXPONENT
+
+
 class WeightObserver(ObserverBase):
     """int8 codes -127..127 with one power-of-two exponent per channel of `axis`, or one in all (axis None)."""
 
@@ -120,15 +131,17 @@ class WeightObserver(ObserverBase):
         self.mode = "observe"
         self.follow = False
         self.granularity, self.rule = "channel", "mse"
+        self.coarse = Coarse()
         self.exponents: Tensor | None = None
 
-    def fit(self, weight: Tensor, granularity: str, rule: str) -> None:
+    def fit(self, weight: Tensor, granularity: str, rule: str, coarse: Coarse | None = None) -> None:
         """Choose the exponents of `weight`."""
-        self.granularity, self.rule = granularity, rule
+        self.granularity, self.rule, self.coarse = granularity, rule, coarse or Coarse()
         if self.ch_axis is None:
             exponents = weight_exponents(weight.reshape(1, -1), 0, "tensor", rule)
         else:
-            exponents = weight_exponents(weight, self.ch_axis, granularity, rule)
+            exponents = weight_exponents(weight, self.ch_axis, granularity, rule) + self.coarse.raised
+            exponents = exponents.clamp(max=self.coarse.ceiling).clamp(min=self.coarse.floor)
         if self.highest_exponent is not None:
             exponents = torch.clamp(exponents, -15, self.highest_exponent)
         self.exponents = exponents
@@ -137,7 +150,7 @@ class WeightObserver(ObserverBase):
         if self.mode != "quantise":
             return x
         if self.follow or self.exponents is None:
-            self.fit(x.detach(), self.granularity, self.rule)
+            self.fit(x.detach(), self.granularity, self.rule, self.coarse)
         return quantised(x, self._scale(x), -127, 127)
 
     def _scale(self, weight: Tensor) -> Tensor:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 
 import torch
@@ -26,10 +27,13 @@ from pienn.frontend.comparison import (
     set_mode,
     sqnr,
 )
+from pienn.frontend.economies import Economy, economies, weighted_layers
 from pienn.frontend.equalisation import Equaliser
-from pienn.frontend.observers import ActivationObserver, WeightObserver
+from pienn.frontend.observers import ActivationObserver, Coarse, WeightObserver
 from pienn.frontend.quantizer import activation_tensors
 from pienn.frontend.ranges import ACTIVATION_RULES, GRANULARITIES, WEIGHT_RULES
+
+GRADED = "graded"
 
 Progress = Callable[[str, int, int], None]
 """Called with (what, steps done, steps in all; 0 where that is not known)."""
@@ -45,7 +49,8 @@ class Recipe:
 
     ranges: rule for activation exponents, see `ranges.ACTIVATION_RULES`;
     eighth_bit: tensors that are never negative get zero point -128;
-    weights: which channels share a weight exponent, see `ranges.GRANULARITIES`;
+    weights: which channels share a weight exponent, see `ranges.GRANULARITIES`; or "graded": one per channel, but
+    for layers where the ESP32-S3 gains more cycles by coarser ones than the output loses, see `economies`;
     weight_rule: rule for weight exponents, see `ranges.WEIGHT_RULES`;
     equalise: channels of an activation are brought to similar ranges, see `equalisation`;
     bias_correction: biases take up the mean error that quantisation causes;
@@ -62,7 +67,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for name, allowed in (
-            ("ranges", ACTIVATION_RULES), ("weights", GRANULARITIES), ("weight_rule", WEIGHT_RULES),
+            ("ranges", ACTIVATION_RULES), ("weights", (*GRANULARITIES, GRADED)), ("weight_rule", WEIGHT_RULES),
         ):  # fmt: skip
             if getattr(self, name) not in allowed:
                 raise PiennError(f"{name} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}")
@@ -88,23 +93,39 @@ class Outcome:
     output_sqnr: float
     layer_sqnr: dict[str, float] = field(default_factory=dict)
     tried: list[tuple[Recipe, float]] = field(default_factory=list)
+    economies: list[tuple[str, str]] = field(default_factory=list)
+    """(layer, kind) of each that was taken, in order."""
 
     def to_json(self) -> dict[str, object]:
         """Plain figures; layer names hold only `A-Z a-z 0-9 _ .`."""
-        layers = {re.sub(r"[^A-Za-z0-9_.]", "_", k)[:180]: v for k, v in self.layer_sqnr.items()}
+        layers = {_path(name): value for name, value in self.layer_sqnr.items()}
         return {
             "recipe": asdict(self.recipe),
             "output_sqnr_db": self.output_sqnr,
             "layer_sqnr_db": layers,
             "tried": [{"recipe": asdict(r), "output_sqnr_db": v} for r, v in self.tried],
+            "economies": [{"layer": _path(layer), "kind": kind} for layer, kind in self.economies],
         }
 
 
-PREFER_COARSE_DB = 0.3
-"""A coarser weight granularity wins when it costs less than this at the output."""
+def _path(layer: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.]", "_", layer)[:180]
+
+
+ECONOMIES_DB = 0.75
+"""What all economies together may cost at the output."""
+
+ENOUGH_DB = 35.0
+"""Where the output is better than this, economies may cost what is beyond."""
 
 WORTH_A_STEP_DB = 0.02
 """Refinement keeps a changed exponent only for more than this."""
+
+WORTH_A_LOOK = 0.001
+"""Of the network's predicted cycles: what an economy must save to be measured."""
+
+LEAST_LOSS_DB = 0.01
+"""Losses below this are all alike, and so are gains."""
 
 COMPARED_INPUTS = 128
 CORRECTED_INPUTS = 64
@@ -117,6 +138,9 @@ CORRECTED_ELEMENTS = 1 << 25
 REFINED_ELEMENTS = 1 << 32
 """Activations that one comparison, one tensor of bias correction and all of refinement may compute: large
 networks use fewer inputs, and go without refinement where not even `FEWEST_INPUTS` are left."""
+
+
+State = tuple[Coarse, tuple[list[int], list[Tensor | None]]]
 
 
 class Tuner:
@@ -150,6 +174,8 @@ class Tuner:
                 source = node.args[0]
                 assert isinstance(source, torch.fx.Node)
                 self.weights.append((observer, prepared.get_parameter(str(source.target))))
+        self._coarse: dict[WeightObserver, Coarse] = {}
+        self.economies: list[tuple[str, str]] = []
         trials = 2 * len(self.activations) * max(1, sum(sizes))
         self._refined = min(REFINED_INPUTS, REFINED_ELEMENTS // trials)
 
@@ -182,7 +208,10 @@ class Tuner:
         for observer in self.activations:
             observer.fit(recipe.ranges, recipe.eighth_bit)
         for weight_observer, weight in self.weights:
-            weight_observer.fit(weight, recipe.weights, recipe.weight_rule)
+            if recipe.weights == GRADED:
+                weight_observer.fit(weight, "channel", recipe.weight_rule, self._coarse.get(weight_observer))
+            else:
+                weight_observer.fit(weight, recipe.weights, recipe.weight_rule)
         align(self.prepared)
 
     def _some(self, inputs: int) -> Sequence[tuple[Tensor, ...]]:
@@ -222,14 +251,21 @@ class Tuner:
 
     def _value(self, recipe: Recipe) -> float:
         """SQNR at the output of the fitted graph, with bias correction where the recipe has it."""
+        with self._correction(recipe):
+            return self._output_sqnr(self._compared)
+
+    @contextmanager
+    def _correction(self, recipe: Recipe) -> Iterator[None]:
+        """Inside, the biases are corrected where the recipe says so."""
         side = self._corrected(recipe)
         saved = [(bias, bias.detach().clone()) for bias in side.biases()]
         side.commit()
-        value = self._output_sqnr(self._compared)
-        with torch.no_grad():
-            for bias, before in saved:
-                bias.copy_(before)
-        return value
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for bias, before in saved:
+                    bias.copy_(before)
 
     def _output_sqnr(self, inputs: int) -> float:
         """SQNR at the output of the graph as it is fitted, against the outputs of the float graph."""
@@ -260,16 +296,73 @@ class Tuner:
                 candidates = [replace(best, **{name: value}) for value in values]  # type: ignore[arg-type]
                 best = max(candidates, key=lambda recipe: self.attempt(recipe, tried))
         if "weights" not in fixed:
-            finest = self.attempt(best, tried)
-            for coarser in ("tensor", "block", "sorted"):
-                candidate = replace(best, weights=coarser)
-                if self.attempt(candidate, tried) >= finest - PREFER_COARSE_DB:
-                    best = candidate
-                    break
+            best = replace(best, weights=GRADED)
+            self.attempt(best, tried)
+            self._economise(best)
         affordable = self._refined >= FEWEST_INPUTS
         return replace(best, refine=bool(fixed.get("refine", affordable))), tried
 
-    def refine(self, recipe: Recipe) -> None:
+    def _economise(self, recipe: Recipe) -> None:
+        """Take economies in the order of cycles per loss while all of them together cost little enough.
+
+        Each is measured alone first; what remains of a layer is offered anew when it has taken one.
+        """
+        self.fit(recipe)
+        layers = weighted_layers(self.prepared)
+        before = self._value(recipe)
+        for layer in layers:
+            self._coarse[layer.observer] = Coarse(floor=layer.free_floor)
+        self.fit(recipe)
+        latest = self._value(recipe)
+        predicted = sum(layer.cycles() for layer in layers)
+        offered = [economy for layer in layers for economy in economies(layer)]
+        ranked: list[tuple[float, int, Economy]] = []
+        count = 0
+        while offered or ranked:
+            for economy in offered:
+                saved, value = self._trial(economy, recipe, WORTH_A_LOOK * predicted)
+                if saved > 0:
+                    ranked.append((saved / max(latest - value, LEAST_LOSS_DB), count, economy))
+                count += 1
+                self.progress("measuring economies", count, 0)
+            offered = []
+            if not ranked:
+                break
+            taken = max(ranked, key=lambda entry: (entry[0], -entry[1]))
+            ranked.remove(taken)
+            economy = taken[2]
+            layer, state = economy.layer, self._state(economy)
+            economy.apply()
+            align(self.prepared)
+            value = self._value(recipe)
+            if value < min(before - ECONOMIES_DB, ENOUGH_DB):
+                self._put_back(economy, state)
+                continue
+            latest = value
+            self.economies.append((layer.name, economy.kind))
+            self._coarse[layer.observer] = layer.observer.coarse
+            ranked = [entry for entry in ranked if entry[2].layer is not layer]
+            offered = list(economies(layer))
+
+    def _trial(self, economy: Economy, recipe: Recipe, least: float) -> tuple[float, float]:
+        """(predicted cycles saved, SQNR at the output) of one economy more; (0, 0) where it saves less than `least`."""
+        layer, state = economy.layer, self._state(economy)
+        cycles = layer.cycles()
+        economy.apply()
+        align(self.prepared)
+        saved = cycles - layer.cycles()
+        result = (saved, self._value(recipe)) if saved >= least else (0.0, 0.0)
+        self._put_back(economy, state)
+        return result
+
+    def _state(self, economy: Economy) -> State:
+        return economy.layer.observer.coarse, self._exponents()
+
+    def _put_back(self, economy: Economy, state: State) -> None:
+        economy.layer.observer.coarse = state[0]
+        self._restore(state[1])
+
+    def refine(self) -> None:
         """Move single activation exponents one step where that raises the SQNR at the output."""
         inputs = max(FEWEST_INPUTS, self._refined)
         best = self._output_sqnr(inputs)
@@ -301,7 +394,8 @@ class Tuner:
         recipe, tried = self.choose(fixed)
         self.fit(recipe)
         if recipe.refine:
-            self.refine(recipe)
+            with self._correction(recipe):
+                self.refine()
             if "bias_correction" not in fixed:
                 both = [replace(recipe, bias_correction=value) for value in (False, True)]
                 recipe = max(both, key=self._value)
@@ -309,4 +403,4 @@ class Tuner:
         side.commit()
         align(self.prepared)
         figures = comparison.decibels()
-        return Outcome(recipe, figures.pop(OUTPUT), figures, tried)
+        return Outcome(recipe, figures.pop(OUTPUT), figures, tried, self.economies)

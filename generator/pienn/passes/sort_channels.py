@@ -25,8 +25,10 @@ from pienn.passes.graph_pass import GraphPass, add_constant
 
 LANES = 16
 HIGHEST = 2**19  # what a lane of the accumulator holds
-FIRST_FURTHER_SHIFT = 10  # cycles per vector of 16 outputs: the unrolled bodies take one shift
-FURTHER_SHIFT = 5  # cycles per vector of 16 outputs
+FIRST_STEP = 7  # cycles per vector of 16 outputs, for one step from the smallest shift to the largest
+FURTHER_STEP = 5  # for each one more
+MOST_STEPS = 4  # that unrolled bodies take
+WALKED = 50  # cycles per vector more in a body that takes any
 MOST_KEYS = 3  # layers whose every order of precedence is tried
 
 
@@ -74,8 +76,10 @@ class Maker:
         total = 0
         for first in range(0, len(order), LANES):
             block = order[first : first + LANES]
-            further = len(np.unique(self.shift[block])) - 1
-            total += further * FURTHER_SHIFT + (FIRST_FURTHER_SHIFT if further else 0)
+            above = self.shift[block] - self.shift[block].min()
+            steps = int(above.max()) // max(int(np.gcd.reduce(above)), 1)
+            total += FIRST_STEP + (steps - 1) * FURTHER_STEP if steps else 0
+            total += WALKED if steps > MOST_STEPS else 0
             total += self.products if self.reach[block].max() >= HIGHEST else 0
         return total * self.pixels
 
@@ -89,6 +93,8 @@ def orders(makers: list[Maker]) -> Iterator[np.ndarray]:
         keys = [maker.shift for maker in (*ranked, *makers[MOST_KEYS:])]
         by_reach = np.lexsort([-ranked[0].reach, *reversed(keys)])
         yield by_reach
+        yield np.lexsort([*reversed(keys), np.sum(keys, axis=0)])
+        yield np.lexsort([*reversed(keys), keys[0] // 2])
         yield whole_blocks_first(by_reach, np.stack(keys, axis=1))
 
 
