@@ -69,13 +69,9 @@ static void call(const kernel_case *one, kernel_function function, const void *p
     function(address(at, one->a), address(at, one->b), address(at, one->y), parameters);
 }
 
-static void clear_surplus(const kernel_surplus *surplus, int8_t *result) {
-    for (int32_t row = 0; row < surplus->rows; row++) {
-        for (int32_t column = 0; column < surplus->columns; column++) {
-            int8_t *pixel =
-                result + surplus->start + row * surplus->row_stride + column * surplus->column_stride;
-            memset(pixel + surplus->from, 0, (size_t)(surplus->to - surplus->from));
-        }
+static void clear_surplus(const kernel_case *one, int8_t *result) {
+    for (int32_t i = 0; i < one->surplus_runs; i++) {
+        memset(result + one->surplus[i].start, 0, (size_t)one->surplus[i].bytes);
     }
 }
 
@@ -114,13 +110,13 @@ void check_kernel(const kernel_case *one) {
 
     fill(one, at, end);
     call(one, one->reference, one->reference_parameters, at);
-    clear_surplus(&one->surplus, result);
+    clear_surplus(one, result);
     memcpy(wanted, result, (size_t)size);
     TEST_ASSERT_MESSAGE(checksum(wanted, size) == one->checksum, "the reference differs from the host's");
 
     fill(one, at, end);
     call(one, one->chip, one->chip_parameters, at);
-    clear_surplus(&one->surplus, result);
+    clear_surplus(one, result);
     for (int32_t i = 0; i < size; i++) {
         if (result[i] != wanted[i]) {
             snprintf(message, sizeof message, "byte %" PRId32 " of the result is %d instead of %d", i,
@@ -144,7 +140,7 @@ void bench_kernel(const kernel_case *one) {
     call(one, one->chip, one->chip_parameters, at);
     const uint32_t cycles = pienn_cycles() - start;
     int8_t *result = at[one->y.storage];
-    clear_surplus(&one->surplus, result);
+    clear_surplus(one, result);
     printf("BENCH %s: %" PRIu32 " cycles, %" PRId32 " MAC\n", one->name, cycles, one->macs);
     TEST_ASSERT_MESSAGE(checksum(result, one->storage[one->y.storage].bytes) == one->checksum,
                         "the result differs from the host's");

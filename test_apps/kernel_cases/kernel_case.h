@@ -24,11 +24,9 @@ typedef struct kernel_pointer {
     int32_t offset; /* bytes */
 } kernel_pointer;
 
-/* Bytes of the result's storage that a kernel may write though they are no elements: lanes `from` up to `to`
- * of every pixel. */
-typedef struct kernel_surplus {
-    int32_t start, rows, row_stride, columns, column_stride, from, to; /* bytes */
-} kernel_surplus;
+typedef struct kernel_run {
+    int32_t start, bytes;
+} kernel_run;
 
 typedef struct kernel_case {
     const char *name;
@@ -38,7 +36,9 @@ typedef struct kernel_case {
     int32_t storages;
     kernel_storage storage[KERNEL_STORAGES];
     kernel_pointer a, b, y; /* storage -1: NULL */
-    kernel_surplus surplus;
+    const kernel_run
+        *surplus; /* bytes of the result's storage that a kernel may write though they are no elements */
+    int32_t surplus_runs;
     uint32_t checksum; /* of the result's storage as the reference leaves it, surplus bytes as 0 */
     int32_t macs;
 } kernel_case;

@@ -21,6 +21,7 @@ import numpy as np
 CHECKOUT = Path(__file__).resolve().parents[2]
 sys.path += [str(CHECKOUT / "generator"), str(CHECKOUT / "tests" / "kernels")]
 
+from checker_call import _surplus  # noqa: E402
 from checker_draw import draw_case  # noqa: E402
 
 from pienn.codegen.native import reference_library  # noqa: E402
@@ -31,7 +32,7 @@ from pienn.commands.depfile import write_depfile  # noqa: E402
 from pienn.errors import PiennError  # noqa: E402
 from pienn.ir.graph import Graph  # noqa: E402
 from pienn.plan.chips import versions  # noqa: E402
-from pienn.plan.layout import LANES, whole_vectors  # noqa: E402
+from pienn.plan.layout import LANES  # noqa: E402
 from pienn.plan.plan import Call, Plan, plan  # noqa: E402
 
 READ_AHEAD = 48  # PIENN_READ_AHEAD of include/pienn/tensor.h
@@ -175,19 +176,11 @@ def _bytes(planned: Plan, storage: str) -> int:
     return int(np.prod(ports[int(key)].shape))
 
 
-def surplus_of(planned: Plan, call: Call) -> tuple[int, ...]:
-    """kernel_surplus of kernel_case.h: lanes up to whole vectors, in buffers of the arena."""
-    view = call.writes
-    if planned.storages[view.storage] != "arena" or call.margins is not None:
-        return (0,) * 7
-    channels = view.shape[-1]
-    if len(view.shape) == 3 and view.strides[1] % LANES == 0:
-        (rows, columns, _), (row_stride, column_stride, _) = view.shape, view.strides
-        return view.offset, rows, row_stride, columns, column_stride, channels, whole_vectors(channels)
-    if view.contiguous and len(view.shape) != 3:
-        end = view.offset + view.bytes
-        return 0, 1, 0, 1, 0, end, min(whole_vectors(end), planned.sizes[view.storage])
-    return (0,) * 7
+def surplus_of(one: KernelCase) -> list[tuple[int, int]]:
+    """First byte and number of bytes of what the checker lets a kernel write beside the elements of its result."""
+    allowed = np.concatenate([[False], _surplus(one.plan, one.call), [False]]).astype(np.int8)
+    edges = np.flatnonzero(np.diff(allowed))
+    return [(int(start), int(end - start)) for start, end in edges.reshape(-1, 2)]
 
 
 def checksum_of(one: KernelCase) -> int:
@@ -205,11 +198,8 @@ def checksum_of(one: KernelCase) -> int:
     function.restype = None
     function(*(ctypes.c_void_p(pointer) for pointer in pointers), ctypes.c_char_p(struct))
     result = memory[call.writes.storage]
-    start, rows, row_stride, columns, column_stride, first, end = surplus_of(one.plan, call)
-    for row in range(rows):
-        for column in range(columns):
-            pixel = start + row * row_stride + column * column_stride
-            result[pixel + first : pixel + end] = 0
+    for start, size in surplus_of(one):
+        result[start : start + size] = 0
     value = 2166136261
     for byte in result.tobytes():
         value = (value ^ byte) * 16777619 & 0xFFFF_FFFF
@@ -279,13 +269,17 @@ class Writer:
             for view in [*views, *([None] * (2 - len(views)))]
         ]
         result = f"{{{names.index(call.writes.storage)}, {0 if call.margins else call.writes.offset}}}"
-        surplus = ", ".join(map(str, surplus_of(one.plan, call)))
+        surplus, runs = "NULL", surplus_of(one)
+        if runs:
+            surplus = f"surplus_{number}"
+            members = ", ".join(f"{{{start}, {size}}}" for start, size in runs)
+            self.lines.append(f"static const kernel_run {surplus}[] = {{{members}}};")
         storages = ", ".join(storage.c() for storage in one.storages.values())
         self.lines.append(
             f"static const kernel_case case_{number} = {{\n"
             f'    "{one.name}", {chip}, {reference}, {chip_parameters}, {reference_parameters},\n'
             f"    {len(names)}, {{{storages}}}, {', '.join(pointers)}, {result},\n"
-            f"    {{{surplus}}}, 0x{checksum_of(one):08x}u, {call.macs}}};\n"
+            f"    {surplus}, {len(runs)}, 0x{checksum_of(one):08x}u, {call.macs}}};\n"
             f'TEST_CASE("{one.name}", "[{kernel}]") {{\n'
             f"    {'bench' if bench else 'check'}_kernel(&case_{number});\n}}\n"
         )

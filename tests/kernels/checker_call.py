@@ -169,10 +169,12 @@ def _surplus(planned: Plan, call: Call) -> np.ndarray:
     if planned.storages[view.storage] != "arena" or call.margins is not None:
         return allowed
     channels = view.shape[-1]
-    if len(view.shape) == 3 and view.strides[1] % LANES == 0:
-        lanes = np.arange(channels, whole_vectors(channels))
-        rows, columns = (np.arange(n) * step for n, step in zip(view.shape[:2], view.strides))
-        allowed[view.offset + rows[:, None, None] + columns[None, :, None] + lanes] = True
+    outer = list(zip(view.shape[:-1], view.strides[:-1]))
+    if outer and outer[-1][1] % LANES == 0 and all(size == 1 or step % LANES == 0 for size, step in outer):
+        places = np.arange(channels, whole_vectors(channels))
+        for size, step in outer:
+            places = np.add.outer(np.arange(size) * step, places)
+        allowed[view.offset + places] = True
     elif view.contiguous and len(view.shape) != 3:
         end = view.offset + view.bytes
         allowed[end : whole_vectors(end)] = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import pickle
@@ -47,8 +48,14 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _load(path: Path) -> Object:
-    with path.open("rb") as file:
-        return pickle.load(file)
+    data = path.read_bytes()
+    collects = gc.isenabled()
+    gc.disable()  # it would look again and again at hundreds of thousands of parts, none of which is garbage
+    try:
+        return pickle.loads(data)
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _keep(path: Path, result: Object) -> None:

@@ -34,6 +34,8 @@ OPTIONS = (
 CODE, DATA, END, CONSTANTS = 0x4037_0000, 0x3FC8_8000, 0x3FD0_0000, 0x4200_0000
 STACK_BYTES = 64 << 10
 LARGEST_KEPT = 200_000  # bytes of text; weights are larger, and change with every model
+WORD = "\t.word\t"
+LONGEST_LINE = 1000  # characters
 # In the compiler's text: `.file 1 "main.c"` numbers a source file, `.loc 1 23 5` says where the next code comes from.
 FILE, PLACE = re.compile(r'\t\.file (\d+) "(.*?)"$'), re.compile(r"\t\.loc (\d+) (\d+) (\d+)")
 
@@ -88,7 +90,12 @@ def _assembled_text(text: Path, source: Path) -> Object:
             files[found[1]] = found[2]
         elif found := PLACE.match(line):
             place = Location(files.get(found[1], str(source)), int(found[2]), max(1, int(found[3])))
-        lines.append("" if in_debug else line)
+        if in_debug:
+            continue
+        if line.startswith(WORD) and lines[-1].startswith(WORD) and len(lines[-1]) < LONGEST_LINE:
+            lines[-1] += f", {line[len(WORD) :]}"  # data is assembled faster in few statements
+            continue
+        lines.append(line)
         places[len(lines)] = place
     code = "\n".join(lines) + "\n"
     text.write_text(code)
