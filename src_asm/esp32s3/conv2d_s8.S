@@ -55,7 +55,7 @@
  *
  * several   1: blocks may have more than one shift, whose list a15 is behind, a12 being the difference; 1 and 2: q6 and
  *           q7 clamp
- * small_bias  the sum starts from 16 int8 at a6 and q6 times lane 0 of q7: two slots less
+ * small_bias  the sum starts from 16 int8 at a6 and so often q6 times lane 0 of q7: of 1 two slots less, of 2 one
  * rows      all rows in one call where the rows of x follow each other without gaps: a13 is the step of y between
  *           rows, a14 rows left
  * Else a10 and a15 are what vrelu takes. a9 is the number of pixels less one. */
@@ -94,7 +94,7 @@
     isync
     .if \small_bias
     ee.ldqa.s8.128.ip a6, 0
-    MAC q6, q7, 0
+    ADD_BIAS \small_bias
     .else
     LOAD_ACCUMULATORS a6
     .endif
@@ -104,6 +104,11 @@
     .endif
 .endm
 
+.macro ADD_BIAS times
+    .rept \times
+    MAC q6, q7, 0
+    .endr
+.endm
 .macro BEGIN_SUM small_bias
     .if \small_bias
     ee.ldqa.s8.128.ip a6, 0
@@ -133,7 +138,7 @@
     ee.vst.128.xp q0, a3, a8
 .Lstored\id:
     .if \small_bias
-    MAC q6, q7, 0
+    ADD_BIAS \small_bias
     .else
     ee.ld.qacc_h.l.128.ip a6, 16
     ee.ld.qacc_l.h.32.ip a6, 4
@@ -945,6 +950,8 @@
 /* Conv2dBody of the packer */
 BODY pienn_conv2d_s8_s3_pointwise_8
     POINTWISE 8, 0, 1
+BODY pienn_conv2d_s8_s3_pointwise_8_larger_bias
+    POINTWISE 8, 0, 2
 BODY pienn_conv2d_s8_s3_pointwise_16
     POINTWISE 16, 0, 1
 BODY pienn_conv2d_s8_s3_pointwise_24

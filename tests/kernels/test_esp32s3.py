@@ -18,6 +18,7 @@ from reference.reference_library import Library, compile_library
 
 from pienn.codegen.chip_packing import body_symbols
 from pienn.codegen.packing_esp32s3 import (
+    LARGER_BIAS,
     SMALL_BIAS,
     Layout,
     conv2d_blocks,
@@ -255,7 +256,8 @@ def test_nine_taps_in_two_digits_agree_with_the_reference(library, clamp) -> Non
 
 def test_biases_up_to_the_limit_of_two_parts_agree_with_the_reference(library) -> None:
     for channels in (8, 16, 24, 32):
-        for bias, body in ((SMALL_BIAS, ""), (SMALL_BIAS + 1, "_CLAMPED")):
+        larger = [(SMALL_BIAS + 1, "_LARGER_BIAS"), (LARGER_BIAS, "_LARGER_BIAS")] if channels == 8 else []
+        for bias, body in [(SMALL_BIAS, ""), *larger, (LARGER_BIAS + 1, "_CLAMPED")]:
             for y_gap in (0, 16):
                 packed = filter_of(np.random.default_rng(bias), (16, 1, 1, channels), False, False, 1)
                 packed.bias[:] = np.random.default_rng(bias).integers(-bias, bias + 1, 16)

@@ -20,8 +20,9 @@ from pienn.plan.qacc_proof import CARRY_FACTORS, Block, Proof
 RESIDENT = 4  # vectors
 HEADER_WORDS = 12
 ADDRESS_BYTES = 4
-BIAS_FACTOR = 127  # of the part of a bias that small-bias bodies multiply
+BIAS_FACTOR = 127  # of the part of a bias that bodies of small biases multiply
 SMALL_BIAS = BIAS_FACTOR * 127 + 63
+LARGER_BIAS = 2 * BIAS_FACTOR * 127 + 126
 SHIFT_BYTE = 8  # where the shift lies
 SEVERAL_SHIFTS = 32  # more in the shift of fully_connected_s8's blocks that have several
 MOST_FURTHER_SHIFTS = 4  # of bodies that unroll their steps
@@ -58,6 +59,7 @@ class Conv2dBody(IntEnum):
     TAPS_HALF = 24
     TAPS_WHOLE_HALF = 25
     PACKED_RUNS = 26
+    POINTWISE_8_LARGER_BIAS = 27
 
 
 @dataclass(frozen=True)
@@ -110,9 +112,12 @@ def special_body(
     if kernel == (1, 1) and layout.stride_x == 1:
         plain = Conv2dBody.__members__.get(f"POINTWISE_{lanes}")
         clamped = Conv2dBody.__members__.get(f"POINTWISE_{lanes}_CLAMPED")
-        if plain is None or not only_relu or steps or (has_small_bias(plain) and largest_start > SMALL_BIAS):
+        if plain is None or not only_relu or steps:
             return clamped
-        return plain
+        if not bias_multiples(plain) or largest_start <= SMALL_BIAS:
+            return plain
+        larger = plain == Conv2dBody.POINTWISE_8 and largest_start <= LARGER_BIAS
+        return Conv2dBody.POINTWISE_8_LARGER_BIAS if larger else clamped
     if kernel == (3, 3):
         return Conv2dBody.__members__.get(f"NINE_TAPS_{max(lanes, LANES)}")
     return None
@@ -164,7 +169,7 @@ LAST_ROW_OF_NINE_TAPS = np.arange(9 * LANES) >= 6 * LANES
 
 def resident_weights(body: Conv2dBody) -> list[int]:
     """Which inputs' weights stay in registers."""
-    if body >= Conv2dBody.RUNS_OF_4_STEP_2:
+    if body >= Conv2dBody.RUNS_OF_4_STEP_2 and body != Conv2dBody.POINTWISE_8_LARGER_BIAS:
         return []
     return [0, 1, 20, 36] if body == Conv2dBody.POINTWISE_64 else [0, 1]
 
@@ -177,9 +182,9 @@ IMAGE_BEHIND = {
 """Bodies with QACC's image behind the weights, and by how many bytes it is rotated: its high words may come first."""
 
 
-def has_small_bias(body: Conv2dBody) -> bool:
-    """Whether a body starts its sums from int8 and a multiple of int8."""
-    return body <= Conv2dBody.POINTWISE_32
+def bias_multiples(body: Conv2dBody) -> int:
+    """How often a body adds a multiple of BIAS_FACTOR to its sums, which start from int8; 0: from QACC's image."""
+    return 2 if body == Conv2dBody.POINTWISE_8_LARGER_BIAS else int(body <= Conv2dBody.POINTWISE_32)
 
 
 def order_of_inputs(body: Conv2dBody, count: int) -> list[int]:
@@ -240,13 +245,13 @@ def record(
     image_behind: int | None = None,
     several: bool = False,
     steps: int = 0,
-    small_bias: bool = False,
+    bias_factor: int = 0,
 ) -> np.ndarray:
     """One record as uint8; `block` has its weights in the order of the MACs, `resident` are places in it, the first of
     which is for register q4 + first_register; `body`: its place in the call's list; `ahead`: weights that the kernel
     has loaded when a pass ends; `image_behind`: by how many bytes QACC's image is rotated that follows the weights;
     `several`: the body knows blocks of several shifts; `steps`: the body always takes that many to further shifts;
-    `small_bias`: the start is b + BIAS_FACTOR * c, b in place of QACC's image, c in q6, the factor in q7."""
+    `bias_factor`: where not 0, the start is b + bias_factor * c, b in place of QACC's image, c in q6."""
     streamed = [i for i in range(len(block.weights)) if i not in resident]
     kept = np.zeros((RESIDENT, LANES), np.int8)
     kept[2], kept[3] = block.minimum, block.maximum
@@ -276,10 +281,10 @@ def record(
     if proof.carries:
         vectors.append(CARRY_FACTORS.view(np.uint8))
     image = accumulator_image(start)
-    if small_bias:
-        multiple = (start + BIAS_FACTOR // 2) // BIAS_FACTOR
+    if bias_factor:
+        multiple = (start + bias_factor // 2) // bias_factor
         kept[2], kept[3] = multiple, BIAS_FACTOR
-        image[:LANES] = (start - BIAS_FACTOR * multiple).astype(np.int8).view(np.uint8)
+        image[:LANES] = (start - bias_factor * multiple).astype(np.int8).view(np.uint8)
     data = np.concatenate([image, *(v.ravel() for v in vectors)])
     header = np.zeros(HEADER_WORDS, "<i4")
     header[:] = [
@@ -379,7 +384,7 @@ def conv2d_blocks(
                 ahead=1 if body == Conv2dBody.PACKED_RUNS else 2,
                 image_behind=IMAGE_BEHIND.get(body),
                 several=body == special,
-                small_bias=has_small_bias(body),
+                bias_factor=BIAS_FACTOR * bias_multiples(body),
             )
         )
         chosen.append((body.name, proof))
