@@ -77,7 +77,7 @@ def test_raised_exponents_end_wide_sums_and_save_cycles(layers: list[Weighted]) 
 def test_channels_join_until_one_exponent_is_left(layers: list[Weighted], kind: str) -> None:
     second = layers[1]
     with torch.no_grad():
-        second.weight *= torch.exp2(-torch.arange(16.0) % 3).unsqueeze(1)
+        second.weight.mul_(torch.exp2(-torch.arange(16.0) % 3).unsqueeze(1))
     second.fit(Coarse())
     assert second.observer.exponents is not None
     ends = int(second.observer.exponents.min()), int(second.observer.exponents.max())
