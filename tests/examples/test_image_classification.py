@@ -12,7 +12,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from example_project import build, succeed, train
+from example_project import build, printed_by_esp_idf, succeed, train
 
 from pienn.ir import border, file, interpreter
 from pienn.ir.graph import Graph
@@ -265,3 +265,11 @@ def test_missing_results_are_named_with_the_remedy(example: Path, tmp_path: Path
     command = [tool("cmake"), "-S", str(example), "-B", str(tmp_path / "build"), *options]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode != 0 and "classifier.pie is missing: run train.py" in " ".join(done.stderr.split())
+
+
+def test_esp_idf_builds_it_for_linux(checkout: Path, trained: Trained, tmp_path: Path) -> None:
+    option = f"-DCLASSIFIER_FOLDER={trained.folder}/trained"
+    output = printed_by_esp_idf(checkout, "image_classification", tmp_path, option)
+    here = subprocess.run([str(trained.program)], capture_output=True, text=True).stdout
+    lines = [line.split(" (")[0] for line in here.splitlines()]
+    assert [line.split(" (")[0] for line in output.splitlines() if line.split(" (")[0] in lines] == lines

@@ -14,7 +14,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from example_project import build, succeed, train
+from example_project import build, printed_by_esp_idf, succeed, train
 
 from pienn.ir import border, file, interpreter
 
@@ -326,3 +326,12 @@ def test_missing_results_are_named_with_the_remedy(example: Path, tmp_path: Path
     ]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode != 0 and f"{tmp_path}/none/kws.pie is missing: run train.py" in done.stderr
+
+
+def test_esp_idf_builds_it_for_linux(checkout: Path, trained: Trained, tmp_path: Path) -> None:
+    output = printed_by_esp_idf(
+        checkout, "keyword_spotting", tmp_path, f"-DKWS_FOLDER={trained.folder}/trained"
+    )
+    here = subprocess.run([str(trained.program)], capture_output=True, text=True).stdout
+    lines = [line.split(" (")[0] for line in here.splitlines()]
+    assert [line.split(" (")[0] for line in output.splitlines() if line.split(" (")[0] in lines] == lines
