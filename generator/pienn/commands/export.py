@@ -30,7 +30,8 @@ from pienn.errors import PiennError
 @click.option(
     "--granularity",
     type=click.Choice(["tensor", "block", "sorted", "channel"]),
-    help="Output channels that share a weight exponent; block: 16 neighbours, sorted: 16 of similar size.",
+    help="Output channels that share a weight exponent; block: 16 neighbours, sorted: 16 of similar size "
+    "[default: chosen layer by layer].",
 )
 @click.option(
     "--weight-rule", type=click.Choice(["mse", "ceil", "round"]), help="Rule for weight exponents [mse]."
