@@ -183,6 +183,15 @@
  * MACs of this one. Pixels of x must follow each other without gaps (stride_x = 1, pixel_stride =
  * ceil16(channels)). Slots for K inputs: K + 8, each vector beyond the fourth one more, with clamp beyond the second
  * and one more; of several shifts 1 and 5 per further one. */
+.macro ROWS_AT_ONCE
+    movi a14, 1
+    l32i a13, a1, FRAME_BORDER
+    beqz a13, .Lrow_by_row\@
+    l32i a11, a1, FRAME_ROWS_LEFT
+    s32i a14, a1, FRAME_ROWS_LEFT
+    mov a14, a11
+.Lrow_by_row\@:
+.endm
 .macro POINTWISE lanes, clamp, small_bias=0
     POINTWISE_OF \lanes, \clamp, \small_bias, \@
 .endm
@@ -193,13 +202,7 @@
     ee.vld.128.ip q3, a2, PIE_BYTES
     .endif
     BEGIN_PIXELS \id, \clamp, \small_bias
-    movi a14, 1
-    l32i a13, a1, FRAME_BORDER
-    beqz a13, .Lrow_by_row\id
-    l32i a11, a1, FRAME_ROWS_LEFT
-    s32i a14, a1, FRAME_ROWS_LEFT
-    mov a14, a11
-.Lrow_by_row\id:
+    ROWS_AT_ONCE
     FINISH_PIXEL \id, \clamp, \small_bias
     MAC_LOAD q0, a4, q4, q2, 0
     MAC_LOAD q1, a4, q5, q2, 1
@@ -227,6 +230,35 @@
     STREAM_END q3, a2, q3, ((\lanes - 1) % 16)
     .endif
     END_PIXELS \id, \clamp, 1, \small_bias
+.endm
+
+/* 64 channels in two digits: a second pass over the last two vectors. 110 slots. */
+.macro POINTWISE_64_TWO_DIGITS
+    POINTWISE_64_TWO_DIGITS_OF \@
+.endm
+.macro POINTWISE_64_TWO_DIGITS_OF id
+    .set turn, 0
+    ee.vld.128.ip q2, a2, PIE_BYTES
+    ee.vld.128.ip q3, a2, PIE_BYTES
+    BEGIN_PIXELS \id, 2
+    l32i a12, a1, FRAME_RECORD
+    ROWS_AT_ONCE
+    l32i a12, a12, RECORD_DIGIT_BITS
+    FINISH_PIXEL \id, 2
+    MAC_LOAD q0, a4, q4, q2, 0
+    MAC_LOAD q1, a4, q5, q2, 1
+    STREAM q2, 2, 14
+    VECTOR q3, 16, q2, a2
+    VECTOR q2, 16, q3, a2
+    STREAM q3, 0, 16
+    ee.srcmb.s8.qacc q3, a12, 0
+    STREAM q2, 0, 14
+    ld.qr q3, a2, -PIE_BYTES
+    STREAM q2, 14, 2
+    STREAM q3, 0, 14
+    STREAM_END q2, a2, q3, 14
+    STREAM_END q3, a2, q3, 15
+    END_PIXELS \id, 2, 1
 .endm
 
 /* ---- 3x3 over 16 channels: all nine taps unrolled ----
@@ -347,6 +379,84 @@
     STREAM_END q2, a2, q3, (\second - 2)
     STREAM_END q3, a2, q3, (\second - 1)
     END_PIXELS \id, 1, 0
+.endm
+
+/* ---- 3x3 over 3 channels, pixels without gaps: pixels at any byte ----
+ *
+ * A kernel row's run of 9 bytes is shifted to lane 0; rows of x follow each other every multiple of 16 bytes, so that
+ * one pixel's runs begin at the same byte of their vectors. The next pixel's first two vectors are loaded by this one.
+ * 45 slots; of several shifts 1 and 5 per further one. */
+.macro RGB
+    RGB_OF \@
+.endm
+.macro RGB_OF id
+    .set turn, 0
+    BEGIN_PIXELS \id, 1
+    l32i a11, a1, FRAME_LINE
+    add a13, a2, a11
+    add a14, a13, a11
+    l32i a11, a1, FRAME_PIXEL_STEP
+    addi a10, a11, -16
+    addi a11, a11, -32
+    ee.ld.128.usar.ip q3, a2, PIE_BYTES
+    ee.ld.128.usar.ip q2, a2, PIE_BYTES
+    FINISH_PIXEL \id, 1
+    ee.src.q.ld.ip q2, a13, PIE_BYTES, q3, q2
+    MAC_LOAD q0, a4, q4, q3, 0
+    MAC_LOAD q1, a4, q5, q3, 1
+    STREAM q3, 2, 7
+    ee.ld.128.usar.xp q3, a13, a10
+    add a2, a2, a11             /* the load's slot */
+    ee.src.q.ld.ip q3, a14, PIE_BYTES, q2, q3
+    STREAM q2, 0, 9
+    ee.ld.128.usar.xp q2, a14, a10
+    ee.src.q q2, q3, q2
+    ee.ld.128.usar.ip q3, a2, PIE_BYTES
+    STREAM q2, 0, 7
+    MAC q1, q2, 7
+    MAC q0, q2, 8
+    ee.ld.128.usar.ip q2, a2, PIE_BYTES
+    END_PIXELS \id, 1, 0
+.endm
+
+/* The same in two digits of all weights: a second pass over the runs, which stay in registers; no clamp but a relu.
+ * 71 slots. */
+.macro RGB_TWO_DIGITS
+    RGB_TWO_DIGITS_OF \@
+.endm
+.macro RGB_TWO_DIGITS_OF id
+    .set turn, 0
+    BEGIN_PIXELS \id, 0
+    l32i a12, a1, FRAME_RECORD
+    l32i a11, a1, FRAME_LINE
+    l32i a12, a12, RECORD_DIGIT_BITS
+    add a13, a2, a11
+    add a14, a13, a11
+    l32i a11, a1, FRAME_PIXEL_STEP
+    addi a11, a11, -16
+    ee.ld.128.usar.ip q2, a2, PIE_BYTES
+    ee.ld.128.usar.xp q7, a2, a11
+    FINISH_PIXEL \id, 0
+    ee.src.q.ld.ip q3, a13, PIE_BYTES, q2, q7
+    MAC_LOAD q0, a4, q4, q2, 0
+    MAC_LOAD q1, a4, q5, q2, 1
+    ee.ld.128.usar.xp q7, a13, a11
+    STREAM q2, 2, 7
+    ee.src.q.ld.ip q6, a14, PIE_BYTES, q3, q7
+    STREAM q3, 0, 2
+    ee.ld.128.usar.xp q7, a14, a11
+    STREAM q3, 2, 7
+    ee.src.q q6, q6, q7
+    STREAM q6, 0, 9
+    ee.srcmb.s8.qacc q7, a12, 0
+    STREAM q2, 0, 9
+    ee.ld.128.usar.ip q2, a2, PIE_BYTES
+    STREAM q3, 0, 9
+    ee.ld.128.usar.xp q7, a2, a11
+    STREAM q6, 0, 7
+    MAC q0, q6, 7
+    MAC q1, q6, 8
+    END_PIXELS \id, 0, 0
 .endm
 
 /* ---- Any size ---- */
@@ -672,51 +782,7 @@
     movi a15, 0
 .endm
 
-/* stride_x = 1: the n-th pixel begins at lane 3 n mod 16. 38 slots. The loops have turns to spare: the row's last
- * pixel leaves them. */
-.macro RGB_STEP_3
-    .set run, 9
-    .set pair, 0
-    RGB_START
-    j .Lbegin\@
-    CALL \@_0
-    CALL \@_1
-    CALL \@_2
-    CALL \@_3
-    CALL \@_4
-    CALL \@_5
-    CALL \@_6
-    CALL \@_7
-.Lbegin\@:
-    loop a12, .Lend\@
-    RGB_0 0, NOTHING, \@_0
-    RGB_0 3, NOTHING, \@_1
-    RGB_0 6, NOTHING, \@_2
-    RGB_0 9, BORROW, \@_3
-    RGB_0 12, BORROW, \@_4
-    RGB_0 15, KEEP_HERE, \@_5
-    RGB_1 2, TURN, \@_6
-    RGB_2 5, NOTHING, \@_7
-    RGB_2 8, BORROW, \@_8
-    RGB_2 11, BORROW, \@_9
-    RGB_2 14, KEEP, \@_10
-    RGB_3 1, NOTHING, \@_11
-    RGB_3 4, NOTHING, \@_12
-    RGB_3 7, NOTHING, \@_13
-    RGB_3 10, BORROW, \@_14
-    RGB_3 13, KEEP, \@_15
-.Lend\@:
-    CALL \@_8
-    CALL \@_9
-    CALL \@_10
-    CALL \@_11
-    CALL \@_12
-    CALL \@_13
-    CALL \@_14
-    CALL \@_15
-.endm
-
-/* stride_x = 2: lane 6 n mod 16. 38 slots. */
+/* stride_x = 2: lane 6 n mod 16. 38 slots. The loop has turns to spare: the row's last pixel leaves it. */
 .macro RGB_STEP_6
     .set run, 9
     .set pair, 0
@@ -974,6 +1040,8 @@ BODY pienn_conv2d_s8_s3_pointwise_128_clamped
     POINTWISE 128, 1
 BODY pienn_conv2d_s8_s3_pointwise_256_clamped
     POINTWISE 256, 1
+BODY pienn_conv2d_s8_s3_pointwise_64_two_digits
+    POINTWISE_64_TWO_DIGITS
 BODY pienn_conv2d_s8_s3_nine_taps_16
     NINE_TAPS
 BODY pienn_conv2d_s8_s3_nine_taps_16_two_digits
@@ -982,8 +1050,10 @@ BODY pienn_conv2d_s8_s3_nine_taps_24
     NINE_TAPS_OF_PAIRS 8
 BODY pienn_conv2d_s8_s3_nine_taps_32
     NINE_TAPS_OF_PAIRS 16
-BODY pienn_conv2d_s8_s3_rgb_step_3
-    RGB_STEP_3
+BODY pienn_conv2d_s8_s3_rgb
+    RGB
+BODY pienn_conv2d_s8_s3_rgb_two_digits
+    RGB_TWO_DIGITS
 BODY pienn_conv2d_s8_s3_rgb_step_6
     RGB_STEP_6
 BODY pienn_conv2d_s8_s3_runs_of_4_step_2

@@ -27,6 +27,7 @@ SHIFT_BYTE = 8  # where the shift lies
 SEVERAL_SHIFTS = 32  # more in the shift of fully_connected_s8's blocks that have several
 MOST_FURTHER_SHIFTS = 4  # of bodies that unroll their steps
 LANE_BITS = 20
+ONLY_RELU = ((-128, 127), (0, 127))
 
 
 class Conv2dBody(IntEnum):
@@ -48,7 +49,7 @@ class Conv2dBody(IntEnum):
     NINE_TAPS_16_TWO_DIGITS = 13
     NINE_TAPS_24 = 14
     NINE_TAPS_32 = 15
-    RGB_STEP_3 = 16
+    RGB = 16
     RGB_STEP_6 = 17
     RGB_PAIRS_STEP_6 = 18
     TEN_ROWS_OF_4 = 19
@@ -60,6 +61,8 @@ class Conv2dBody(IntEnum):
     TAPS_WHOLE_HALF = 25
     PACKED_RUNS = 26
     POINTWISE_8_LARGER_BIAS = 27
+    POINTWISE_64_TWO_DIGITS = 28
+    RGB_TWO_DIGITS = 29
 
 
 @dataclass(frozen=True)
@@ -95,11 +98,11 @@ def special_body(
     -largest_start..largest_start, if there is one."""
     if steps > MOST_FURTHER_SHIFTS:
         return None
-    only_relu = clamp in ((-128, 127), (0, 127))
+    only_relu = clamp in ONLY_RELU
     if is_packed(channels, layout):
-        if (kernel, channels) == ((3, 3), 3) and layout.stride_x in (1, 2) and only_relu:
-            if layout.stride_x == 1:
-                return Conv2dBody.RGB_STEP_3
+        if (kernel, channels) == ((3, 3), 3) and layout.dilation_x == 1:
+            if layout.stride_x != 2 or not only_relu:
+                return Conv2dBody.RGB
             pairs = layout.columns % 2 == 0 and layout.outputs <= LANES // 2
             return Conv2dBody.RGB_PAIRS_STEP_6 if pairs else Conv2dBody.RGB_STEP_6
         if kernel[0] % 2 or (kernel[1] * channels, layout.stride_x * channels) != (4, 2):
@@ -145,7 +148,8 @@ def general_body(kernel: tuple[int, int], channels: int, layout: Layout) -> Conv
 def lanes_of(body: Conv2dBody, channels: int) -> int:
     """Lanes of input of a tap that a body multiplies."""
     if body in (
-        Conv2dBody.RGB_STEP_3,
+        Conv2dBody.RGB,
+        Conv2dBody.RGB_TWO_DIGITS,
         Conv2dBody.RGB_STEP_6,
         Conv2dBody.RGB_PAIRS_STEP_6,
         Conv2dBody.TEN_ROWS_OF_4,
@@ -163,19 +167,30 @@ def lanes_of(body: Conv2dBody, channels: int) -> int:
     return rounded_up(channels, LANES if whole else LANES // 2)
 
 
-LAST_ROW_OF_NINE_TAPS = np.arange(9 * LANES) >= 6 * LANES
-"""The inputs of NINE_TAPS_16_TWO_DIGITS that have a second digit, in its order."""
+def body_in_two_digits(
+    kernel: tuple[int, int], channels: int, layout: Layout, clamp: tuple[int, int]
+) -> tuple[Conv2dBody, np.ndarray] | None:
+    """An unrolled body for these taps and channels in two digits, all lanes shifted alike, and which of the inputs
+    have a second digit, in its order."""
+    found = special_body(kernel, channels, layout, clamp)
+    if found == Conv2dBody.NINE_TAPS_16:
+        return Conv2dBody.NINE_TAPS_16_TWO_DIGITS, np.arange(9 * LANES) >= 6 * LANES
+    if found in (Conv2dBody.POINTWISE_64, Conv2dBody.POINTWISE_64_CLAMPED):
+        return Conv2dBody.POINTWISE_64_TWO_DIGITS, np.arange(4 * LANES) >= 2 * LANES
+    rgb = (Conv2dBody.RGB, Conv2dBody.RGB_STEP_6, Conv2dBody.RGB_PAIRS_STEP_6)
+    if found in rgb and clamp in ONLY_RELU:
+        return Conv2dBody.RGB_TWO_DIGITS, np.ones(27, bool)
+    return None
 
 
 def resident_weights(body: Conv2dBody) -> list[int]:
     """Which inputs' weights stay in registers."""
-    if body >= Conv2dBody.RUNS_OF_4_STEP_2 and body != Conv2dBody.POINTWISE_8_LARGER_BIAS:
+    if Conv2dBody.RUNS_OF_4_STEP_2 <= body <= Conv2dBody.PACKED_RUNS:
         return []
     return [0, 1, 20, 36] if body == Conv2dBody.POINTWISE_64 else [0, 1]
 
 
 IMAGE_BEHIND = {
-    Conv2dBody.RGB_STEP_3: 0,
     Conv2dBody.RGB_STEP_6: 0,
     Conv2dBody.RGB_PAIRS_STEP_6: LANES,
 }
@@ -358,9 +373,10 @@ def conv2d_blocks(
         if special is not None:
             proof = qacc_proof.prove(in_order(block, special))
             body = special
-            if proof is None and special == Conv2dBody.NINE_TAPS_16 and not steps:
-                body = Conv2dBody.NINE_TAPS_16_TWO_DIGITS
-                proof = qacc_proof.prove(in_order(block, body), [LAST_ROW_OF_NINE_TAPS])
+            two_digits = body_in_two_digits(kernel, channels, layout, clamp)
+            if proof is None and two_digits is not None and not steps:
+                body, high = two_digits
+                proof = qacc_proof.prove(in_order(block, body), [high])
                 proof = None if proof is None or proof.carries else proof
             body = general if proof is None else body
         ordered = in_order(block, body)

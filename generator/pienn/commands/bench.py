@@ -166,8 +166,9 @@ CONVOLUTIONS = [
 ]
 
 
-# Of CONVOLUTIONS, by place: weights up to which their sums leave the S3's 20 bits by a third
-TWO_DIGITS = {1: 41, 2: 18, 3: 74}
+# Of CONVOLUTIONS, by place: weights and biases up to which their sums leave the S3's 20 bits, by a third where int8
+# weights suffice; those of 27 inputs do not without a bias.
+TWO_DIGITS = {0: (127, 500), 1: (41, 500), 2: (18, 500), 3: (74, 500), 4: (127, 450_000), 5: (49, 500)}
 
 
 def kernel_graphs(target: str) -> list[tuple[str, str, Graph]]:
@@ -175,19 +176,20 @@ def kernel_graphs(target: str) -> list[tuple[str, str, Graph]]:
     source = np.random.default_rng(0)
     found = []
 
-    def weights(b: GraphBuilder, *shape: int, largest: int = 8) -> tuple[Any, Any]:
+    def weights(b: GraphBuilder, *shape: int, largest: int = 8, largest_bias: int = 500) -> tuple[Any, Any]:
         # By default small enough that every block runs in the S3's 20 bits.
         weight = source.integers(-largest, largest + 1, shape).astype(np.int8)
-        bias = source.integers(-500, 500, shape[0]).astype(np.int32)
+        bias = source.integers(-largest_bias, largest_bias, shape[0]).astype(np.int32)
         return b.constant("weight", weight), b.constant("bias", bias)
 
-    convolutions = [(row, 8) for row in CONVOLUTIONS]
+    convolutions = [(row, (8, 500)) for row in CONVOLUTIONS]
     if target == "esp32s3":
         convolutions += [(CONVOLUTIONS[place], largest) for place, largest in TWO_DIGITS.items()]
-    for (name, shape, outputs, size, stride, pad, groups), largest in convolutions:
+    for (name, shape, outputs, size, stride, pad, groups), (largest, bias_range) in convolutions:
         b = GraphBuilder("bench")
         x = b.input("x", shape, -4, 0)
-        weight, bias = weights(b, outputs, size, size, shape[2] // groups, largest=largest)
+        window = (outputs, size, size, shape[2] // groups)
+        weight, bias = weights(b, *window, largest=largest, largest_bias=bias_range)
         y = b.conv2d(
             x, weight, bias, weight_exponents=[-7] * outputs, strides=(stride, stride), padding=(pad,) * 4,
             groups=groups, exponent=-2 if largest == 8 else 1, zero_point=0, layer="kernel",
