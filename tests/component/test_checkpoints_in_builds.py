@@ -43,14 +43,14 @@ add_executable(user main.c)
 # the calls
 {calls}
 """
-CALL = "target_add_model(user net.pt FACTORY networks:build CALIBRATION inputs.npz QUANTISE --no-refine)"
+CALL = "target_add_model(user net.pt FACTORY checkpoint_networks:build CALIBRATION inputs.npz QUANTISE --no-refine)"
 
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a factory, a state dict, an exported program, and inputs."""
     folder = tmp_path_factory.mktemp("network")
-    (folder / "networks.py").write_text(NETWORK)
+    (folder / "checkpoint_networks.py").write_text(NETWORK)
     names: dict[str, object] = {}
     exec(NETWORK, names)
     torch.manual_seed(5)
@@ -137,7 +137,7 @@ def test_checkpoints_are_quantised_once_for_all_builds(project: Build, network: 
     assert set(project.steps("one", *both).values()) == {0}
 
     rule = (project.folder / "one/pienn/user/net/stage/net.pie.d").read_text()
-    for source in ("networks.py", "inputs.npz", "generator/pienn/frontend/quantizer.py"):
+    for source in ("checkpoint_networks.py", "inputs.npz", "generator/pienn/frontend/quantizer.py"):
         assert f"{source} \\\n" in rule or rule.endswith(f"{source}\n"), source
 
 
@@ -146,7 +146,7 @@ def test_entries_that_were_spoilt_or_whose_sources_are_gone_are_not_used(
 ) -> None:
     monkeypatch.syspath_prepend(checkout / "component" / "cmake")
     cache = import_module("quantise_cached")
-    source = tmp_path / "networks.py"
+    source = tmp_path / "checkpoint_networks.py"
     source.write_text("1")
     cache.store(tmp_path, "asked", [str(source)], b"a graph")
     assert cache.look_up(tmp_path, "asked") == (b"a graph", [str(source)])
@@ -183,7 +183,7 @@ def test_the_input_shape_of_a_checkpoint_is_checked(
 ) -> None:
     """The factory of net.pt names no shape: there the calibration inputs must have the one asked for."""
     monkeypatch.chdir(network)
-    factory = "networks:build" if model == "net.pt" else None
+    factory = "checkpoint_networks:build" if model == "net.pt" else None
     source = Source(Path(model), factory, None, network / "inputs.npz", None, 0, ((2, 5, 6),))
     with pytest.raises(PiennError, match=r"2x5x6|2, 5, 6"):
         source.graph()
