@@ -381,6 +381,50 @@
     END_PIXELS \id, 1, 0
 .endm
 
+/* 17 to 24 channels in two digits: a loop over the kernel rows, the last one once more in a second pass. 350 slots.
+ *
+ *     a10 step from below the window to the next one   a11 from below a row to its begin
+ *     a13 from a row's last vector to the next row     a14 kernel rows left   a15 passes left */
+.macro NINE_TAPS_24_TWO_DIGITS
+    NINE_TAPS_24_TWO_DIGITS_OF \@
+.endm
+.macro NINE_TAPS_24_TWO_DIGITS_OF id
+    .set turn, 0
+    BEGIN_PIXELS \id, 2
+    l32i a12, a1, FRAME_RECORD
+    l32i a11, a1, FRAME_LINE
+    l32i a12, a12, RECORD_DIGIT_BITS
+    l32i a10, a1, FRAME_PIXEL_STEP
+    addi a13, a11, -80
+    neg a11, a11
+    add a10, a10, a11
+    addx2 a10, a11, a10
+    FINISH_PIXEL \id, 2
+    ee.orq q0, q4, q4
+    ee.orq q1, q5, q5
+    movi a14, 3
+    movi a15, 1
+.Lkernel_row\id:
+    ee.vld.128.ip q2, a2, PIE_BYTES
+    addi a14, a14, -1
+    .rept 2
+    VECTOR q2, 16, q3, a2
+    VECTOR q3, 8, q2, a2
+    .endr
+    VECTOR_STEP q2, 16, q3, a2, a13
+    STREAM q3, 0, 8
+    bnez a14, .Lkernel_row\id
+    addi a15, a15, -1
+    bltz a15, .Lsummed\id
+    ee.srcmb.s8.qacc q2, a12, 0
+    add a2, a2, a11
+    movi a14, 1
+    j .Lkernel_row\id
+.Lsummed\id:
+    add a2, a2, a10
+    END_PIXELS \id, 2, 0
+.endm
+
 /* ---- 3x3 over 3 channels, pixels without gaps: pixels at any byte ----
  *
  * A kernel row's run of 9 bytes is shifted to lane 0; rows of x follow each other every multiple of 16 bytes, so that
@@ -1048,6 +1092,8 @@ BODY pienn_conv2d_s8_s3_nine_taps_16_two_digits
     NINE_TAPS_TWO_DIGITS
 BODY pienn_conv2d_s8_s3_nine_taps_24
     NINE_TAPS_OF_PAIRS 8
+BODY pienn_conv2d_s8_s3_nine_taps_24_two_digits
+    NINE_TAPS_24_TWO_DIGITS
 BODY pienn_conv2d_s8_s3_nine_taps_32
     NINE_TAPS_OF_PAIRS 16
 BODY pienn_conv2d_s8_s3_rgb

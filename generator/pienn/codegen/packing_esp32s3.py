@@ -63,6 +63,7 @@ class Conv2dBody(IntEnum):
     POINTWISE_8_LARGER_BIAS = 27
     POINTWISE_64_TWO_DIGITS = 28
     RGB_TWO_DIGITS = 29
+    NINE_TAPS_24_TWO_DIGITS = 30
 
 
 @dataclass(frozen=True)
@@ -175,6 +176,8 @@ def body_in_two_digits(
     found = special_body(kernel, channels, layout, clamp)
     if found == Conv2dBody.NINE_TAPS_16:
         return Conv2dBody.NINE_TAPS_16_TWO_DIGITS, np.arange(9 * LANES) >= 6 * LANES
+    if found == Conv2dBody.NINE_TAPS_24:
+        return Conv2dBody.NINE_TAPS_24_TWO_DIGITS, np.arange(9 * 24) >= 6 * 24
     if found in (Conv2dBody.POINTWISE_64, Conv2dBody.POINTWISE_64_CLAMPED):
         return Conv2dBody.POINTWISE_64_TWO_DIGITS, np.arange(4 * LANES) >= 2 * LANES
     rgb = (Conv2dBody.RGB, Conv2dBody.RGB_STEP_6, Conv2dBody.RGB_PAIRS_STEP_6)
