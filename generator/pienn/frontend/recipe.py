@@ -298,15 +298,16 @@ class Tuner:
         if "weights" not in fixed:
             best = replace(best, weights=GRADED)
             self.attempt(best, tried)
-            self._economise(best)
+            self.economise(best)
         affordable = self._refined >= FEWEST_INPUTS
         return replace(best, refine=bool(fixed.get("refine", affordable))), tried
 
-    def _economise(self, recipe: Recipe) -> None:
+    def economise(self, recipe: Recipe) -> None:
         """Take economies in the order of cycles per loss while all of them together cost little enough.
 
         Each is measured alone first; what remains of a layer is offered anew when it has taken one.
         """
+        self._coarse, self.economies = {}, []
         self.fit(recipe)
         layers = weighted_layers(self.prepared)
         before = self._value(recipe)

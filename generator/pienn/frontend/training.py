@@ -22,7 +22,7 @@ from pienn.frontend.alignment import align
 from pienn.frontend.calibration import batches
 from pienn.frontend.comparison import OUTPUT, set_mode
 from pienn.frontend.model import QuantizedModel, finish, identifier, prepare
-from pienn.frontend.recipe import Outcome, Recipe, Tuner, no_progress
+from pienn.frontend.recipe import GRADED, Outcome, Recipe, Tuner, no_progress
 
 
 class TrainableModel(nn.Module):
@@ -43,6 +43,8 @@ class TrainableModel(nn.Module):
             self._batches = batches(calibration, self._source[0])
             self._tuner.batches = self._batches
         self._tuner.observe()
+        if self._recipe.weights == GRADED:
+            self._tuner.economise(self._recipe)
         self._tuner.fit(self._recipe)
         for observer, _ in self._tuner.weights:
             observer.follow = True
@@ -60,10 +62,10 @@ class TrainableModel(nn.Module):
         """Freeze the weights and convert. The model itself cannot be trained further."""
         for observer, weight in self._tuner.weights:
             observer.follow = False
-            observer.fit(weight, self._recipe.weights, self._recipe.weight_rule)
+            observer.fit(weight, observer.granularity, observer.rule, observer.coarse)
         align(self.graph)
         figures = self._tuner.measure(self._recipe)[0].decibels()
-        outcome = Outcome(self._recipe, figures.pop(OUTPUT), figures)
+        outcome = Outcome(self._recipe, figures.pop(OUTPUT), figures, economies=self._tuner.economies)
         set_mode(self.graph, "float")
         return QuantizedModel(finish(self.graph, self._batches[0]), self._source[0], outcome, self._name)
 
@@ -78,10 +80,11 @@ def prepare_training(
 ) -> TrainableModel:
     """A trainable, fake-quantised copy of an eval-mode module; the module itself stays as it is.
 
-    `calibration` as for `pienn.quantize`: it gives the first ranges of activations. `recipe` without bias
-    correction and refinement, which training replaces.
+    `calibration` as for `pienn.quantize`: it gives the first ranges of activations, and decides where coarser weight
+    exponents save cycles (`Recipe.weights` "graded", the default). `recipe` without bias correction and refinement,
+    which training replaces.
     """
-    recipe = recipe or Recipe()
+    recipe = recipe or Recipe(weights=GRADED)
     if recipe.bias_correction or recipe.refine:
         raise PiennError("a recipe for training has neither bias correction nor refinement")
     if module.training:
