@@ -220,11 +220,11 @@
     VECTOR_RESIDENT q3, 16, q2, a2, q6
     VECTOR_RESIDENT q2, 16, q3, a2, q7
     .endif
-    .endif
     .rept (\lanes + 31) / 32 - 2
     VECTOR q3, 16, q2, a2
     VECTOR q2, 16, q3, a2
     .endr
+    .endif
     STREAM q3, 0, ((\lanes - 1) % 16 - 1)
     STREAM_END q2, a2, q3, ((\lanes - 2) % 16)
     STREAM_END q3, a2, q3, ((\lanes - 1) % 16)

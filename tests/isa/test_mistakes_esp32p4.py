@@ -103,6 +103,7 @@ MISTAKES = {
     "an .error directive": ('.error "P4 only"', "1:1: .*P4 only"),
     "a gap larger than any memory": (".space 1 << 40", "1:1: .*must be 0..268435456"),
     "a repetition without bound": (".rept 1 << 30\n.endr", "1:1: .*more than 1048576"),
+    "a repetition less than none": (".rept 2 - 3\n.endr", "1:1: .*-1 times"),
     "data in .bss": ('.bss\n.asciz "x"', "2:1: .*holds no data"),
     "a %hi in the wrong place": ("addi a0, a0, %hi(f)\nf:", "1:1: .*%hi cannot be operand imm of addi"),
     "a header that is missing": ('nop\n#include "nowhere.h"', "2:10: .*nowhere.h"),

@@ -176,6 +176,8 @@ class Feed:
                 raise statement.error(
                     f"{word} {count} times is more than {MAXIMUM_REPETITIONS}: use .fill for data"
                 )
+            if count < 0:  # GNU as refuses it too
+                raise statement.error(f"{word} {count} times: put it into an .if")
             self._enter((s for _ in range(count) for s in body), statement, ".rept", False)
         elif word in (".irp", ".irpc"):
             self._repeat_for(word, rest, statement)
