@@ -13,24 +13,13 @@
 #include "pie.inc"
 #include "row.inc"
 
-.macro COPY_NEXT axis, left, row
-    lw a3, PIENN_COPY_S8_X_STRIDES+4*\axis(s7)
-    lw a4, PIENN_COPY_S8_Y_STRIDES+4*\axis(s7)
-    .if \axis < 2
-    /* less what the axes inside have moved */
-    lw a5, PIENN_COPY_S8_SHAPE+4*\axis+4(s7)
-    lw t3, PIENN_COPY_S8_X_STRIDES+4*\axis+4(s7)
-    lw t4, PIENN_COPY_S8_Y_STRIDES+4*\axis+4(s7)
-    mul t3, t3, a5
-    mul t4, t4, a5
-    sub a3, a3, t3
-    sub a4, a4, t4
-    .endif
-    addi \left, \left, -1
-    add s3, s3, a3
-    add s4, s4, a4
-    bnez \left, \row
-.endm
+#define NEXT_SHAPE PIENN_COPY_S8_SHAPE
+#define NEXT_X_STRIDES PIENN_COPY_S8_X_STRIDES
+#define NEXT_Y_STRIDES PIENN_COPY_S8_Y_STRIDES
+#define NEXT_Y_BASE s7
+#define NEXT_X s3
+#define NEXT_Y s4
+#include "next_row.inc"
 
 /* void pienn_copy_s8_p4(const int8_t *x, int8_t *y, const pienn_copy_s8_params *p) */
 FUNCTION pienn_copy_s8_p4
@@ -54,9 +43,9 @@ FUNCTION pienn_copy_s8_p4
     bne s9, a3, .Lsteps
     COPY_ROW s6
 .Lnext_row:
-    COPY_NEXT 2, t2, .Laxis2
-    COPY_NEXT 1, t1, .Laxis1
-    COPY_NEXT 0, t0, .Laxis0
+    NEXT_ROW 2, t2, .Laxis2
+    NEXT_ROW 1, t1, .Laxis1
+    NEXT_ROW 0, t0, .Laxis0
     LEAVE
 .Lsteps:
     mv a4, s6

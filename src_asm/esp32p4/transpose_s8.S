@@ -12,6 +12,14 @@
 
 #define FRAME_Y_STRIDES 0 /* by axis of x */
 
+#define NEXT_SHAPE PIENN_TRANSPOSE_S8_SHAPE
+#define NEXT_X_STRIDES PIENN_TRANSPOSE_S8_X_STRIDES
+#define NEXT_Y_STRIDES FRAME_Y_STRIDES
+#define NEXT_Y_BASE sp
+#define NEXT_X s0
+#define NEXT_Y s1
+#include "next_row.inc"
+
 /* What axis `axis` of y is in x gets its stride. */
 .macro TRANSPOSE_AXIS axis
     lw a3, PIENN_TRANSPOSE_S8_PERMUTATION+4*\axis(s7)
@@ -19,25 +27,6 @@
     slli a3, a3, 2
     add a3, a3, sp
     sw a4, FRAME_Y_STRIDES(a3)
-.endm
-
-.macro TRANSPOSE_NEXT axis, left, row
-    lw a3, PIENN_TRANSPOSE_S8_X_STRIDES+4*\axis(s7)
-    lw a4, FRAME_Y_STRIDES+4*\axis(sp)
-    .if \axis < 2
-    /* less what the axes inside have moved */
-    lw a5, PIENN_TRANSPOSE_S8_SHAPE+4*\axis+4(s7)
-    lw t3, PIENN_TRANSPOSE_S8_X_STRIDES+4*\axis+4(s7)
-    lw t4, FRAME_Y_STRIDES+4*\axis+4(sp)
-    mul t3, t3, a5
-    mul t4, t4, a5
-    sub a3, a3, t3
-    sub a4, a4, t4
-    .endif
-    addi \left, \left, -1
-    add s0, s0, a3
-    add s1, s1, a4
-    bnez \left, \row
 .endm
 
 /* void pienn_transpose_s8_p4(const int8_t *x, int8_t *y, const pienn_transpose_s8_params *p) */
@@ -66,9 +55,9 @@ FUNCTION pienn_transpose_s8_p4
     bne s9, a3, .Lsteps
     COPY_ROW s10
 .Lnext_row:
-    TRANSPOSE_NEXT 2, t2, .Laxis2
-    TRANSPOSE_NEXT 1, t1, .Laxis1
-    TRANSPOSE_NEXT 0, t0, .Laxis0
+    NEXT_ROW 2, t2, .Laxis2
+    NEXT_ROW 1, t1, .Laxis1
+    NEXT_ROW 0, t0, .Laxis0
     LEAVE
 .Lsteps:
     andi a4, s10, 3

@@ -12,24 +12,11 @@
 #include "pie.inc"
 #include "row.inc"
 
-.macro COPY_NEXT axis, left, row
-    l32i a13, a4, PIENN_COPY_S8_X_STRIDES+4*\axis
-    l32i a14, a4, PIENN_COPY_S8_Y_STRIDES+4*\axis
-    .if \axis < 2
-    /* less what the axes inside have moved */
-    l32i a15, a4, PIENN_COPY_S8_SHAPE+4*\axis+4
-    l32i a11, a4, PIENN_COPY_S8_X_STRIDES+4*\axis+4
-    l32i a12, a4, PIENN_COPY_S8_Y_STRIDES+4*\axis+4
-    mull a11, a11, a15
-    mull a12, a12, a15
-    sub a13, a13, a11
-    sub a14, a14, a12
-    .endif
-    addi \left, \left, -1
-    add a2, a2, a13
-    add a3, a3, a14
-    bnez \left, \row
-.endm
+#define NEXT_SHAPE PIENN_COPY_S8_SHAPE
+#define NEXT_X_STRIDES PIENN_COPY_S8_X_STRIDES
+#define NEXT_Y_STRIDES PIENN_COPY_S8_Y_STRIDES
+#define NEXT_Y_BASE a4
+#include "next_row.inc"
 
 /* void pienn_copy_s8_s3(const int8_t *x, int8_t *y, const pienn_copy_s8_params *p) */
 FUNCTION pienn_copy_s8_s3
@@ -49,9 +36,9 @@ FUNCTION pienn_copy_s8_s3
     bnei a14, 1, .Lsteps
     COPY_ROW a2, a5
 .Lnext_row:
-    COPY_NEXT 2, a10, .Laxis2
-    COPY_NEXT 1, a9, .Laxis1
-    COPY_NEXT 0, a8, .Laxis0
+    NEXT_ROW 2, a10, .Laxis2
+    NEXT_ROW 1, a9, .Laxis1
+    NEXT_ROW 0, a8, .Laxis0
     retw
 .Lsteps:
     loop a5, .Lstep_end

@@ -11,31 +11,18 @@
 #define FRAME_Y_STRIDES 0     /* by axis of x */
 #define FRAME_BYTES 48
 
+#define NEXT_SHAPE PIENN_TRANSPOSE_S8_SHAPE
+#define NEXT_X_STRIDES PIENN_TRANSPOSE_S8_X_STRIDES
+#define NEXT_Y_STRIDES FRAME_Y_STRIDES
+#define NEXT_Y_BASE a1
+#include "next_row.inc"
+
 /* What axis `axis` of y is in x gets its stride. */
 .macro TRANSPOSE_AXIS axis
     l32i a13, a4, (PIENN_TRANSPOSE_S8_PERMUTATION + 4 * \axis)
     l32i a14, a4, (PIENN_TRANSPOSE_S8_Y_STRIDES + 4 * \axis)
     addx4 a13, a13, a1
     s32i a14, a13, FRAME_Y_STRIDES
-.endm
-
-.macro TRANSPOSE_NEXT axis, left, row
-    l32i a13, a4, (PIENN_TRANSPOSE_S8_X_STRIDES + 4 * \axis)
-    l32i a14, a1, (FRAME_Y_STRIDES + 4 * \axis)
-    .if \axis < 2
-    /* less what the axes inside have moved */
-    l32i a15, a4, (PIENN_TRANSPOSE_S8_SHAPE + 4 * \axis + 4)
-    l32i a11, a4, (PIENN_TRANSPOSE_S8_X_STRIDES + 4 * \axis + 4)
-    l32i a12, a1, (FRAME_Y_STRIDES + 4 * \axis + 4)
-    mull a11, a11, a15
-    mull a12, a12, a15
-    sub a13, a13, a11
-    sub a14, a14, a12
-    .endif
-    addi \left, \left, -1
-    add a2, a2, a13
-    add a3, a3, a14
-    bnez \left, \row
 .endm
 
 /* void pienn_transpose_s8_s3(const int8_t *x, int8_t *y, const pienn_transpose_s8_params *p) */
@@ -62,7 +49,7 @@ FUNCTION pienn_transpose_s8_s3
     s8i a13, a12, 0
     add a12, a12, a6
 .Lrow_end:
-    TRANSPOSE_NEXT 2, a10, .Laxis2
-    TRANSPOSE_NEXT 1, a9, .Laxis1
-    TRANSPOSE_NEXT 0, a8, .Laxis0
+    NEXT_ROW 2, a10, .Laxis2
+    NEXT_ROW 1, a9, .Laxis1
+    NEXT_ROW 0, a8, .Laxis0
     retw

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pienn.codegen.packed import pack
-from pienn.codegen.parameters import parameters_of
+from pienn.codegen.parameters import Parameters
 from pienn.commands.arrays import random_stored
 from pienn.commands.cycles import figures
 from pienn.commands.memory import MemoryOptions, memory_options
@@ -27,7 +27,7 @@ from pienn.ir.dialect import shape_of
 from pienn.ir.graph import Graph
 from pienn.passes.pipeline import pipeline
 from pienn.plan.issue_bound import issue_bound
-from pienn.plan.plan import Call, Plan, plan
+from pienn.plan.plan import Plan, plan
 
 CHIPS = ("esp32p4", "esp32s3")
 
@@ -217,9 +217,9 @@ def kernel_graphs(target: str) -> list[tuple[str, str, Graph]]:
     return found
 
 
-def second_digits(planned: Plan, call: Call) -> str:
+def second_digits(parameters: Parameters) -> str:
     """What share of the inputs has weights in two digits, where one has."""
-    fraction = max((proof.fraction for _, proof in parameters_of(planned.graph, call).proofs), default=0.0)
+    fraction = max((proof.fraction for _, proof in parameters.proofs), default=0.0)
     return f", two digits, f = {fraction:.2f}" if fraction else ""
 
 
@@ -236,13 +236,14 @@ def kernels(target: str, revision: str, memory: MemoryOptions, json_file: str | 
         planned = plan(graph, target)
         simulated = Simulated(planned, memory.model, memory.budget(), int(revision))
         simulated.run(random_stored(graph, 1, 0))
-        calls = [layer for layer in simulated.layers if layer.call.op.layer == "kernel"]
-        (layer,) = [layer for layer in calls if not layer.call.margins]
+        calls = zip(simulated.layers, simulated.packed.parameters)
+        calls = [(layer, given) for layer, given in calls if layer.call.op.layer == "kernel"]
+        ((layer, parameters),) = [(layer, given) for layer, given in calls if not layer.call.margins]
         row = row_of(planned, target, revision, memory.model, layer.cycles or 0)
         elements = int(np.prod(shape_of(layer.call.op.result)))
         rows.append(
             {
-                "kernel": name + second_digits(simulated.plan, layer.call),
+                "kernel": name + second_digits(parameters),
                 "shape": shape,
                 **row,
                 "issue_bound": issue_bound(layer.call),
